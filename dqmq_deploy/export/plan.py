@@ -1,0 +1,120 @@
+"""A compiled network: what training hands to export, in plain NumPy.
+
+One :class:`Plan` is one configuration, ready to be written as an ONNX graph. Every tensor between stages is unsigned
+8-bit, ``[N, H, W, C]``, with one scale and zero point: ``real = scale * (code - zero_point)``. A layer of ``act_bits``
+below 8 reads its input clipped to the ``2**act_bits`` codes from :meth:`TensorQuant.code_range`; the tensor itself keeps
+all its codes, so that a residual beside a 2-bit layer is not cut to 2 bits.
+
+A ReLU needs no operation: with zero point 0 the saturation to code 0 is the ReLU. The zero point is 0 for tensors that
+are never negative and 128 for the others.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class TensorQuant:
+    """Scale and zero point of an unsigned 8-bit tensor."""
+
+    scale: float
+    zero_point: int
+
+    def code_range(self, act_bits: int) -> tuple[int, int]:
+        """Lowest and highest code that a layer of ``act_bits`` tells apart.
+
+        >>> TensorQuant(0.1, 0).code_range(2), TensorQuant(0.1, 128).code_range(4)
+        ((0, 3), (120, 135))
+        """
+        if self.zero_point == 0:
+            return 0, 2**act_bits - 1
+        half = 2 ** (act_bits - 1)
+        return self.zero_point - half, self.zero_point + half - 1
+
+
+@dataclass(frozen=True)
+class ConvStage:
+    """Convolution with folded normalisation, optional residual, requantized to the output's 8-bit codes.
+
+    ``acc = sum (x_code - x_zp) * weight_codes + bias`` in int32; ``real = acc * x_scale * weight_scale``.
+    With ``residual``, ``real`` is first quantized with ``sum_quant``, then added to the residual's real value.
+    """
+
+    name: str
+    input: str
+    output: str
+    weight_codes: npt.NDArray[np.int8]  # [out, in / groups, kh, kw], within -2**(b-1) .. 2**(b-1) - 1
+    weight_bits: int
+    act_bits: int
+    weight_scale: npt.NDArray[np.float32]  # [out], either sign: step size x normalisation
+    bias: npt.NDArray[np.int32]  # [out], in units of x_scale x weight_scale
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, left, bottom, right
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    residual: str | None = None
+    sum_quant: TensorQuant | None = None  # of the convolution's result, before the residual is added
+
+
+@dataclass(frozen=True)
+class LinearStage:
+    """Linear layer on ``[N, C]`` codes. Its output is float logits if it is the plan's last stage, else 8-bit codes."""
+
+    name: str
+    input: str
+    output: str
+    weight_codes: npt.NDArray[np.int8]  # [out, in]
+    weight_bits: int
+    act_bits: int
+    weight_scale: npt.NDArray[np.float32]  # [out]
+    bias: npt.NDArray[np.int32]  # [out]
+
+
+@dataclass(frozen=True)
+class PoolStage:
+    """``max``: on codes, scale unchanged. ``average`` and ``global_average``: requantized to the output's scale.
+
+    ``global_average`` gives ``[N, 1, 1, C]``.
+    """
+
+    kind: str  # "max" | "average" | "global_average"
+    input: str
+    output: str
+    kernel: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class AddStage:
+    """Sum of two tensors, requantized to the output's scale."""
+
+    input: str
+    other: str
+    output: str
+
+
+@dataclass(frozen=True)
+class FlattenStage:
+    """``[N, H, W, C]`` to ``[N, C * H * W]``, in torch's channel-first order; codes unchanged."""
+
+    input: str
+    output: str
+
+
+Stage = ConvStage | LinearStage | PoolStage | AddStage | FlattenStage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One configuration as stages in topological order, from ``image`` to ``logits``.
+
+    ``tensors`` gives the quantization of every 8-bit tensor, ``"image"`` included.
+    """
+
+    image_size: tuple[int, int]  # height, width
+    tensors: dict[str, TensorQuant]
+    stages: tuple[Stage, ...]
+    class_count: int

@@ -1,0 +1,203 @@
+"""What spoils a camera's picture: ten kinds of degradation, five severities each, for training and for evaluation.
+
+Severity 1 is barely visible; 5 is hard, but not hopeless, for a person. Lengths (blur, motion, lost resolution) are
+shares of the picture's shorter side, so that a severity means the same at 32 x 32 and at 224 x 224.
+
+    spread = degrade(images, "motion", 3, np.random.default_rng(0))
+    half, kind, severity = mixed(images, np.random.default_rng(0))
+"""
+
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dqmq_deploy.quality.optics import convolve, disc, line, smooth_field, through_fewer_pixels
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Severities = npt.NDArray[np.int64]
+Degradation = Callable[[Floats, Severities, np.random.Generator], Floats]
+
+SEVERITIES = (1, 2, 3, 4, 5)
+"""The severities, mildest first."""
+
+AS_IT_IS = -1
+"""The kind index of a picture that was not degraded."""
+
+
+def _of(severity: Severities, *values: float) -> Floats:
+    """Each picture's strength, ``[n, 1, 1, 1]``: the first value for severity 1, the last for 5."""
+    return np.asarray(values, np.float32)[severity - 1].reshape(-1, 1, 1, 1)
+
+
+def _shorter_side(pixels: Floats) -> int:
+    return min(pixels.shape[1:3])
+
+
+def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def _noise(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Read noise: Gaussian, the same everywhere."""
+    return pixels + _of(severity, 8, 16, 28, 42, 60) * _normal(pixels.shape, rng)
+
+
+def _shot_noise(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Photon counting: Poisson, stronger where it is bright; the strength is the photons that make full white."""
+    photons = _of(severity, 300, 100, 40, 18, 9) / np.float32(255)
+    return rng.poisson(pixels * photons).astype(np.float32) / photons
+
+
+def _blur(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """A lens out of focus: every point becomes a disc."""
+    radius = _of(severity, 0.025, 0.04, 0.06, 0.08, 0.105) * _shorter_side(pixels)
+    return convolve(pixels, disc(radius))
+
+
+def _motion(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """The camera moved while the shutter was open: every point becomes a line, in any direction."""
+    length = _of(severity, 0.07, 0.12, 0.18, 0.25, 0.33) * _shorter_side(pixels)
+    angle = rng.uniform(0, np.pi, len(pixels)).astype(np.float32).reshape(-1, 1, 1, 1)
+    return convolve(pixels, line(length, angle))
+
+
+def _low_light(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Dusk: little light, and the sensor's noise with it."""
+    dark = pixels * _of(severity, 0.6, 0.4, 0.26, 0.17, 0.11)
+    spread = np.sqrt(dark * np.float32(0.25) + _of(severity, 1, 2, 3, 4, 5) ** 2)
+    return dark + spread * _normal(pixels.shape, rng)
+
+
+def _contrast(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Contrast lost: every value moves towards the picture's mean."""
+    mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
+    return mean + (pixels - mean) * _of(severity, 0.7, 0.5, 0.34, 0.22, 0.13)
+
+
+def _fog(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Bright fog, thicker here and thinner there."""
+    count, height, width, _ = pixels.shape
+    unevenness = smooth_field(count, height, width, rng)
+    thickness = np.clip(_of(severity, 0.25, 0.42, 0.57, 0.69, 0.79) * (1 + np.float32(0.2) * unevenness), 0, 0.92)
+    light = rng.uniform(190, 245, (count, 1, 1, 1)).astype(np.float32)
+    return pixels + (light - pixels) * thickness
+
+
+def _jpeg(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Compressed hard, as JPEG with 4:2:0 colour."""
+    out = np.empty_like(pixels)
+    for i, quality in enumerate(np.asarray((50, 25, 14, 8, 4))[severity - 1]):
+        packed = io.BytesIO()
+        Image.fromarray(pixels[i].astype(np.uint8)).save(packed, "JPEG", quality=int(quality), subsampling=2)
+        with Image.open(packed) as image:
+            out[i] = np.asarray(image)
+    return out
+
+
+def _low_resolution(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Too far away: the object covered only a few pixels and was enlarged."""
+    out = np.empty_like(pixels)
+    for s in np.unique(severity):
+        chosen = severity == s
+        out[chosen] = through_fewer_pixels(pixels[chosen], (0.7, 0.5, 0.375, 0.28, 0.22)[s - 1])
+    return out
+
+
+def _over_exposure(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
+    """Too much light: this share of the picture's pixels is washed out to full white, whatever it showed."""
+    count = len(pixels)
+    ordered = np.sort(pixels.max(axis=3).reshape(count, -1), axis=1)
+    burnt = np.asarray((0.1, 0.22, 0.36, 0.5, 0.64))[severity - 1]
+    level = ordered[np.arange(count), ((1 - burnt) * (ordered.shape[1] - 1)).astype(np.int64)]
+    gain = np.maximum(np.float32(255) / np.maximum(level, 1), _of(severity, 1.1, 1.2, 1.3, 1.4, 1.5).reshape(-1))
+    return pixels * gain.astype(np.float32).reshape(-1, 1, 1, 1) + _of(severity, 4, 8, 14, 20, 28)
+
+
+_DEGRADATIONS: dict[str, Degradation] = {
+    "noise": _noise,
+    "shot_noise": _shot_noise,
+    "blur": _blur,
+    "motion": _motion,
+    "low_light": _low_light,
+    "contrast": _contrast,
+    "fog": _fog,
+    "jpeg": _jpeg,
+    "low_resolution": _low_resolution,
+    "over_exposure": _over_exposure,
+}
+
+KINDS: tuple[str, ...] = tuple(_DEGRADATIONS)
+"""The names of the degradations; a kind index is a position in here."""
+
+
+def degrade(images: Pixels, kind: str, severity: int | npt.ArrayLike, rng: np.random.Generator) -> Pixels:
+    """Every image of ``images`` spoilt in one way.
+
+    Args:
+        images: uint8 ``[N, H, W, 3]``, RGB; left as they are.
+        kind: one of :data:`KINDS`.
+        severity: 1 (barely visible) to 5 (hard), one for all or one per image ``[N]``.
+        rng: where the randomness comes from; the same state gives the same pixels.
+
+    Returns:
+        A new uint8 array ``[N, H, W, 3]``.
+
+    Raises:
+        ValueError: unknown kind, a severity outside 1 to 5, or images that are not uint8 ``[N, H, W, 3]``.
+    """
+    if kind not in _DEGRADATIONS:
+        raise ValueError(f"unknown degradation {kind!r}; known: {', '.join(KINDS)}")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"expected uint8 images [N, H, W, 3], got {images.dtype} {list(images.shape)}")
+    severities = np.broadcast_to(np.asarray(severity, np.int64), (len(images),))
+    if not len(images):
+        return images.copy()
+    if severities.min() < 1 or severities.max() > len(SEVERITIES):
+        raise ValueError(f"expected severities 1 to {len(SEVERITIES)}, got {severities.min()} to {severities.max()}")
+    spoilt = _DEGRADATIONS[kind](images.astype(np.float32), severities, rng)
+    return np.clip(np.rint(spoilt), 0, 255).astype(np.uint8)
+
+
+def mixed(
+    images: Pixels,
+    rng: np.random.Generator,
+    share: float = 0.5,
+    kinds: Sequence[str] = KINDS,
+    severities: Sequence[int] = SEVERITIES,
+) -> tuple[Pixels, Severities, Severities]:
+    """Images of mixed quality: about ``share`` of them degraded, kind and severity drawn evenly for each.
+
+    Args:
+        images: uint8 ``[N, H, W, 3]``, RGB; left as they are.
+        rng: where the randomness comes from.
+        share: probability, 0 to 1, that an image is degraded.
+        kinds: the degradations to draw from.
+        severities: the severities to draw from.
+
+    Returns:
+        The images uint8 ``[N, H, W, 3]``, the kind of each as a position in :data:`KINDS` (:data:`AS_IT_IS` where it was
+        not degraded) and its severity (0 there), both int64 ``[N]``.
+
+    Raises:
+        ValueError: as :func:`degrade` does.
+    """
+    unknown = [kind for kind in kinds if kind not in _DEGRADATIONS]
+    if unknown:
+        raise ValueError(f"unknown degradation {unknown[0]!r}; known: {', '.join(KINDS)}")
+    count = len(images)
+    out = images.copy()
+    kind_index = np.full(count, AS_IT_IS, np.int64)
+    severity = np.zeros(count, np.int64)
+    chosen = np.flatnonzero(rng.random(count) < share)
+    if not kinds or not len(chosen):
+        return out, kind_index, severity
+    kind_index[chosen] = rng.choice([KINDS.index(kind) for kind in kinds], len(chosen))
+    severity[chosen] = rng.choice(np.asarray(severities, np.int64), len(chosen))
+    for index in np.unique(kind_index[chosen]):
+        rows = np.flatnonzero(kind_index == index)
+        out[rows] = degrade(images[rows], KINDS[index], severity[rows], rng)
+    return out, kind_index, severity

@@ -43,46 +43,46 @@ def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 
 def _noise(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """Read noise: Gaussian, the same everywhere."""
-    return pixels + _of(severity, 8, 16, 28, 42, 60) * _normal(pixels.shape, rng)
+    return pixels + _of(severity, 7, 14, 24, 36, 50) * _normal(pixels.shape, rng)
 
 
 def _shot_noise(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """Photon counting: Poisson, stronger where it is bright; the strength is the photons that make full white."""
-    photons = _of(severity, 300, 100, 40, 18, 9) / np.float32(255)
+    photons = _of(severity, 400, 130, 50, 24, 12) / np.float32(255)
     return rng.poisson(pixels * photons).astype(np.float32) / photons
 
 
 def _blur(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """A lens out of focus: every point becomes a disc."""
-    radius = _of(severity, 0.025, 0.04, 0.06, 0.08, 0.105) * _shorter_side(pixels)
+    radius = _of(severity, 0.018, 0.034, 0.052, 0.072, 0.095) * _shorter_side(pixels)
     return convolve(pixels, disc(radius))
 
 
 def _motion(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """The camera moved while the shutter was open: every point becomes a line, in any direction."""
-    length = _of(severity, 0.07, 0.12, 0.18, 0.25, 0.33) * _shorter_side(pixels)
+    length = _of(severity, 0.05, 0.1, 0.15, 0.21, 0.28) * _shorter_side(pixels)
     angle = rng.uniform(0, np.pi, len(pixels)).astype(np.float32).reshape(-1, 1, 1, 1)
     return convolve(pixels, line(length, angle))
 
 
 def _low_light(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """Dusk: little light, and the sensor's noise with it."""
-    dark = pixels * _of(severity, 0.6, 0.4, 0.26, 0.17, 0.11)
-    spread = np.sqrt(dark * np.float32(0.25) + _of(severity, 1, 2, 3, 4, 5) ** 2)
+    dark = pixels * _of(severity, 0.65, 0.45, 0.3, 0.2, 0.14)
+    spread = np.sqrt(dark * np.float32(0.25) + _of(severity, 1, 1.5, 2, 3, 4) ** 2)
     return dark + spread * _normal(pixels.shape, rng)
 
 
 def _contrast(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """Contrast lost: every value moves towards the picture's mean."""
     mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
-    return mean + (pixels - mean) * _of(severity, 0.7, 0.5, 0.34, 0.22, 0.13)
+    return mean + (pixels - mean) * _of(severity, 0.72, 0.52, 0.36, 0.24, 0.15)
 
 
 def _fog(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """Bright fog, thicker here and thinner there."""
     count, height, width, _ = pixels.shape
     unevenness = smooth_field(count, height, width, rng)
-    thickness = np.clip(_of(severity, 0.25, 0.42, 0.57, 0.69, 0.79) * (1 + np.float32(0.2) * unevenness), 0, 0.92)
+    thickness = np.clip(_of(severity, 0.2, 0.37, 0.52, 0.64, 0.74) * (1 + np.float32(0.2) * unevenness), 0, 0.92)
     light = rng.uniform(190, 245, (count, 1, 1, 1)).astype(np.float32)
     return pixels + (light - pixels) * thickness
 
@@ -90,7 +90,7 @@ def _fog(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floa
 def _jpeg(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """Compressed hard, as JPEG with 4:2:0 colour."""
     out = np.empty_like(pixels)
-    for i, quality in enumerate(np.asarray((50, 25, 14, 8, 4))[severity - 1]):
+    for i, quality in enumerate(np.asarray((60, 35, 20, 11, 6))[severity - 1]):
         packed = io.BytesIO()
         Image.fromarray(pixels[i].astype(np.uint8)).save(packed, "JPEG", quality=int(quality), subsampling=2)
         with Image.open(packed) as image:
@@ -103,7 +103,7 @@ def _low_resolution(pixels: Floats, severity: Severities, rng: np.random.Generat
     out = np.empty_like(pixels)
     for s in np.unique(severity):
         chosen = severity == s
-        out[chosen] = through_fewer_pixels(pixels[chosen], (0.7, 0.5, 0.375, 0.28, 0.22)[s - 1])
+        out[chosen] = through_fewer_pixels(pixels[chosen], (0.8, 0.6, 0.45, 0.34, 0.26)[s - 1])
     return out
 
 
@@ -111,7 +111,7 @@ def _over_exposure(pixels: Floats, severity: Severities, rng: np.random.Generato
     """Too much light: this share of the picture's pixels is washed out to full white, whatever it showed."""
     count = len(pixels)
     ordered = np.sort(pixels.max(axis=3).reshape(count, -1), axis=1)
-    burnt = np.asarray((0.1, 0.22, 0.36, 0.5, 0.64))[severity - 1]
+    burnt = np.asarray((0.07, 0.15, 0.25, 0.37, 0.5))[severity - 1]
     level = ordered[np.arange(count), ((1 - burnt) * (ordered.shape[1] - 1)).astype(np.int64)]
     gain = np.maximum(np.float32(255) / np.maximum(level, 1), _of(severity, 1.1, 1.2, 1.3, 1.4, 1.5).reshape(-1))
     return pixels * gain.astype(np.float32).reshape(-1, 1, 1, 1) + _of(severity, 4, 8, 14, 20, 28)

@@ -34,7 +34,7 @@ def _of(severity: Severities, *values: float) -> Floats:
 
 
 def _shorter_side(pixels: Floats) -> int:
-    return min(pixels.shape[1:3])
+    return min(int(pixels.shape[1]), int(pixels.shape[2]))
 
 
 def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
@@ -69,13 +69,13 @@ def _low_light(pixels: Floats, severity: Severities, rng: np.random.Generator) -
     """Dusk: little light, and the sensor's noise with it."""
     dark = pixels * _of(severity, 0.65, 0.45, 0.3, 0.2, 0.14)
     spread = np.sqrt(dark * np.float32(0.25) + _of(severity, 1, 1.5, 2, 3, 4) ** 2)
-    return dark + spread * _normal(pixels.shape, rng)
+    return np.asarray(dark + spread * _normal(pixels.shape, rng), np.float32)
 
 
 def _contrast(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
     """Contrast lost: every value moves towards the picture's mean."""
     mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
-    return mean + (pixels - mean) * _of(severity, 0.72, 0.52, 0.36, 0.24, 0.15)
+    return np.asarray(mean + (pixels - mean) * _of(severity, 0.72, 0.52, 0.36, 0.24, 0.15), np.float32)
 
 
 def _fog(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
@@ -84,7 +84,7 @@ def _fog(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floa
     unevenness = smooth_field(count, height, width, rng)
     thickness = np.clip(_of(severity, 0.2, 0.37, 0.52, 0.64, 0.74) * (1 + np.float32(0.2) * unevenness), 0, 0.92)
     light = rng.uniform(190, 245, (count, 1, 1, 1)).astype(np.float32)
-    return pixels + (light - pixels) * thickness
+    return np.asarray(pixels + (light - pixels) * thickness, np.float32)
 
 
 def _jpeg(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
@@ -114,7 +114,8 @@ def _over_exposure(pixels: Floats, severity: Severities, rng: np.random.Generato
     burnt = np.asarray((0.07, 0.15, 0.25, 0.37, 0.5))[severity - 1]
     level = ordered[np.arange(count), ((1 - burnt) * (ordered.shape[1] - 1)).astype(np.int64)]
     gain = np.maximum(np.float32(255) / np.maximum(level, 1), _of(severity, 1.1, 1.2, 1.3, 1.4, 1.5).reshape(-1))
-    return pixels * gain.astype(np.float32).reshape(-1, 1, 1, 1) + _of(severity, 4, 8, 14, 20, 28)
+    lit = pixels * gain.reshape(-1, 1, 1, 1) + _of(severity, 4, 8, 14, 20, 28)
+    return np.asarray(lit, np.float32)
 
 
 _DEGRADATIONS: dict[str, Degradation] = {
@@ -179,8 +180,8 @@ def mixed(
         severities: the severities to draw from.
 
     Returns:
-        The images uint8 ``[N, H, W, 3]``, the kind of each as a position in :data:`KINDS` (:data:`AS_IT_IS` where it was
-        not degraded) and its severity (0 there), both int64 ``[N]``.
+        The images uint8 ``[N, H, W, 3]``; the kind of each as a position in :data:`KINDS`, :data:`AS_IT_IS` where it
+        was not degraded; its severity, 0 there. The last two are int64 ``[N]``.
 
     Raises:
         ValueError: as :func:`degrade` does.

@@ -18,14 +18,14 @@ def _grid(reach: int) -> tuple[Floats, Floats]:
 
 
 def disc(radius: Floats) -> Floats:
-    """Kernels that spread a point over a disc of ``radius`` pixels, its rim smoothed: ``[n, side, side, 1]``, sum 1."""
+    """Kernels that spread a point over a disc of ``radius`` pixels, its rim smoothed: ``[n, side, side, 1]``."""
     y, x = _grid(int(np.ceil(radius.max() + 0.5)))
     kernel = np.clip(radius + np.float32(0.5) - np.sqrt(y * y + x * x), 0, 1)
     return np.asarray(kernel / kernel.sum(axis=(1, 2), keepdims=True), np.float32)
 
 
 def line(length: Floats, angle: Floats) -> Floats:
-    """Kernels that spread a point over a line of ``length`` pixels at ``angle`` radians: ``[n, side, side, 1]``, sum 1."""
+    """Kernels that spread a point over a line of ``length`` pixels at ``angle`` radians: ``[n, side, side, 1]``."""
     y, x = _grid(int(np.ceil(length.max() / 2 + 0.5)))
     along = np.abs(x * np.cos(angle) + y * np.sin(angle))
     across = np.abs(y * np.cos(angle) - x * np.sin(angle))

@@ -23,9 +23,9 @@ _AHEAD = 4  # batches prepared before they are asked for
 class Batch:
     """What a training step takes.
 
-    ``images`` uint8 ``[N, H, W, 3]``; ``labels`` int64 ``[N]``; ``kind`` int64 ``[N]``, the degradation as a position in
-    ``KINDS``, -1 where the image is as it is; ``severity`` int64 ``[N]``, 1 to 5, 0 there; ``rows`` int64 ``[N]``, the
-    images' positions in the data set.
+    ``images`` uint8 ``[N, H, W, 3]``; ``labels`` int64 ``[N]``; ``kind`` int64 ``[N]``, the degradation as a position
+    in ``KINDS``, -1 where the image is as it is; ``severity`` int64 ``[N]``, 1 to 5, 0 there; ``rows`` int64 ``[N]``,
+    the images' positions in the data set.
     """
 
     images: npt.NDArray[np.uint8]

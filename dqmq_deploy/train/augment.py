@@ -27,7 +27,7 @@ class AugmentSettings:
     shift: float = 0.1  # up to this share of height and width, either way
     rotate_degrees: float = 0.0  # up to this angle, either way
     scale: float = 0.0  # size times 1 - scale to 1 + scale
-    brightness: float = 0.0  # up to this share of full white added or taken
+    brightness: float = 0.0  # every value times 1 - brightness to 1 + brightness: a dark picture stays readable
     contrast: float = 0.0  # distance from the mean times 1 - contrast to 1 + contrast
     mirror: bool = False  # left and right swapped in half of the pictures
 
@@ -62,9 +62,9 @@ def augment(images: Pixels, settings: AugmentSettings, rng: np.random.Generator)
     else:
         out = _shifted(images, np.rint(offset).astype(np.intp), mirrored)
     if settings.brightness or settings.contrast:
-        add = (2 * light - 1) * settings.brightness * 255
-        times = 1 + (2 * spread - 1) * settings.contrast
-        out = _relit(out, add.astype(np.float32), times.astype(np.float32))
+        lit = 1 + (2 * light - 1) * settings.brightness
+        stretched = 1 + (2 * spread - 1) * settings.contrast
+        out = _relit(out, lit.astype(np.float32), stretched.astype(np.float32))
     return np.ascontiguousarray(out)
 
 
@@ -81,7 +81,8 @@ def _shifted(images: Pixels, offset: npt.NDArray[np.intp], mirrored: npt.NDArray
     rows = _reflected(np.arange(height) + offset[:, :1], height)
     columns = _reflected(np.arange(width) + offset[:, 1:], width)
     columns = np.where(mirrored[:, None], width - 1 - columns, columns)
-    return _words(images)[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].view(np.uint8)[..., :3]
+    found = _words(images)[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return _bytes(found)
 
 
 def _affine(
@@ -108,7 +109,7 @@ def _affine(
     words = _words(images).reshape(-1)
     upper = _between(words[upper_row + left_column], words[upper_row + right_column], right)
     lower = _between(words[lower_row + left_column], words[lower_row + right_column], right)
-    return _between(upper, lower, down).view(np.uint8).reshape(n, height, width, 4)[..., :3]
+    return _bytes(_between(upper, lower, down))
 
 
 def _words(images: Pixels) -> Words:
@@ -116,6 +117,11 @@ def _words(images: Pixels) -> Words:
     four = np.zeros((*images.shape[:3], 4), np.uint8)
     four[..., :3] = images
     return four.view(np.uint32)[..., 0]
+
+
+def _bytes(words: Words) -> Pixels:
+    """The other way: ``[N, H, W]`` words as pixels ``[N, H, W, 3]``."""
+    return words.view(np.uint8).reshape(*words.shape, 4)[..., :3]
 
 
 def _whole_and_part(position: Floats) -> tuple[npt.NDArray[np.intp], Words]:
@@ -139,9 +145,10 @@ def _between(first: Words, second: Words, share: Words) -> Words:
     return np.asarray((even & _EVEN) | (odd & ~_EVEN), np.uint32)
 
 
-def _relit(images: Pixels, add: Floats, times: Floats) -> Pixels:
+def _relit(images: Pixels, lit: Floats, stretched: Floats) -> Pixels:
+    """Each picture's values times ``lit``, their distance from the mean times ``stretched`` as well."""
     pixels = images.astype(np.float32)
     mean = pixels.mean(axis=(1, 2, 3))
-    pixels *= times[:, None, None, None]
-    pixels += (mean * (1 - times) + add)[:, None, None, None]
+    pixels *= (lit * stretched)[:, None, None, None]
+    pixels += (lit * mean * (1 - stretched))[:, None, None, None]
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

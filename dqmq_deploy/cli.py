@@ -1,0 +1,197 @@
+"""The command line: parse, call, print. What a command does lives in the part it calls; how it looks, in ``show``.
+
+Nothing heavy is imported before a command runs, so that ``--help`` is quick and serving never loads torch.
+
+    exit code 0   done
+              1   failed (training diverged, disk full, a bug)
+              2   wrong input (a file, an option); the one line on standard error says how to mend it
+            130   interrupted
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec
+
+import typer
+
+from dqmq_deploy.errors import DqmqError, InputError
+
+P = ParamSpec("P")
+
+EXTRAS = {"torch": "train", "onnx": "train", "pyarrow": "parquet", "openvino": "openvino"}
+"""Which extra of the package installs a module that a command may miss."""
+
+app = typer.Typer(
+    name="dqmq-deploy",
+    help="Train, export and serve image classifiers whose precision follows the quality of each image.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main() -> None:
+    """Run the command line; the console script's entry."""
+    app()
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """Register a command whose errors become one line on standard error and an exit code."""
+
+    @app.command()
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        debug = bool(kwargs.get("debug"))
+        try:
+            function(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # whoever read our output has seen enough; the interpreter must not flush the rest at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except DqmqError as error:
+            _fail(error, str(error), error.exit_code, debug)
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get((error.name or "").split(".")[0])
+            hint = f"pip install 'dqmq-deploy[{extra}]'" if extra else "--debug shows where"
+            _fail(error, f"this needs the module '{error.name}', which is not installed: {hint}", 1, debug)
+        except Exception as error:
+            _fail(error, f"unexpected {type(error).__name__}: {error}; --debug shows where", 1, debug)
+
+    return run
+
+
+def _fail(error: Exception, message: str, exit_code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exception(error)
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(exit_code) from None
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _find_bundle(given: Path | None) -> Path:
+    """The bundle asked for, else ``$DQMQ_BUNDLE``, else the only ``*.dqmq`` in the current folder."""
+    if given is not None:
+        return given
+    if variable := os.environ.get("DQMQ_BUNDLE"):
+        return Path(variable)
+    found = sorted(Path().glob("*.dqmq"))
+    if len(found) != 1:
+        names = ", ".join(map(str, found)) if found else "none"
+        raise InputError(f"expected exactly one *.dqmq in the current folder, found {names}; give --bundle NAME.dqmq")
+    return found[0]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names out of ``a,b``; an empty text is none."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _counts(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option}: expected numbers with commas, such as 1,2, got '{text}'") from None
+
+
+@command
+def bench(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The NAME.dqmq to measure.")],
+    images: Annotated[Path | None, typer.Option(help="Images for accuracy and routing; folders name classes.")] = None,
+    labels: Annotated[
+        str, typer.Option(help="folders: they are classes; none: they are not; auto: if they fit.")
+    ] = "auto",
+    against: Annotated[str, typer.Option(help="Baselines, with commas.")] = "fp32,ort-int8,openvino-int8",
+    threads: Annotated[str, typer.Option(help="Numbers of threads, with commas.")] = "1",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of report.html, report.json, report.md.")] = Path(
+        "report"
+    ),
+    price: Annotated[float | None, typer.Option(help="Price of the adaptive row; defaults to the bundle's.")] = None,
+    seconds: Annotated[float, typer.Option(help="Time to measure, for each number of threads.")] = 12.0,
+    batch: Annotated[int, typer.Option(help="Images in a batch where throughput is measured.")] = 32,
+    seed: Annotated[int, typer.Option(help="Seed of the order of measurements and of random routing.")] = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure latency, BitOPs and accuracy by quality on this machine, and write the report."""
+    from dqmq_deploy.report.bench import BenchJob
+    from dqmq_deploy.report.bench import bench as measure
+    from dqmq_deploy.terminal import progress
+
+    job = BenchJob(
+        bundle=bundle,
+        images=images,
+        labels=labels,
+        against=_names(against),
+        threads=_counts(threads, "--threads"),
+        out=out,
+        seconds=seconds,
+        batch=batch,
+        price=price,
+        seed=seed,
+    )
+    with progress() as tell:
+        report = measure(job, lambda stage, share: tell(stage, share, ""))
+    if as_json:
+        _print_json(report)
+    else:
+        from dqmq_deploy.show import show_report
+
+        show_report(report, out)
+
+
+@command
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A checkpoint.pt or a NAME.dqmq.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a checkpoint or a bundle holds."""
+    from dqmq_deploy.describe import describe
+
+    found = describe(path)
+    if as_json:
+        _print_json(found)
+    else:
+        from dqmq_deploy.show import show_description
+
+        show_description(found)
+
+
+@command
+def doctor(
+    path: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A NAME.dqmq whose graphs to check.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check this machine, and that a bundle's graphs run in integers on it; exit code 1 if one does not."""
+    from dataclasses import asdict
+
+    from dqmq_deploy.doctor import examine, machine
+
+    facts, reports = machine(), [] if path is None else list(examine(path))
+    if as_json:
+        _print_json({"machine": facts, "graphs": [asdict(report) for report in reports]})
+    else:
+        from dqmq_deploy.show import show_checkup
+
+        show_checkup(facts, reports)
+    if any(report.float_nodes for report in reports):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What this machine offers, and whether a bundle's graphs really run in integers on it.
+
+A quantized graph that a runtime did not fuse still gives the right answer, at float speed, and says nothing. So the
+graph that onnxruntime made of each configuration is written out, read back and searched for float arithmetic.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dqmq_deploy.bundle.onnx_file import read_nodes
+from dqmq_deploy.bundle.read import Bundle
+from dqmq_deploy.errors import BundleError
+from dqmq_deploy.report.environment import TELLING_FLAGS, cpu_flags, environment
+
+PACKAGES = ("numpy", "pillow", "onnxruntime", "torch", "onnx", "openvino", "pyarrow")
+"""Packages whose version decides what works."""
+
+FLOAT_ARITHMETIC = frozenset(
+    {
+        "Add",
+        "AveragePool",
+        "Conv",
+        "ConvTranspose",
+        "FusedConv",
+        "FusedGemm",
+        "FusedMatMul",
+        "Gemm",
+        "GlobalAveragePool",
+        "MatMul",
+        "MatMulNBits",
+        "Mul",
+        "NhwcFusedConv",
+        "Relu",
+    }
+)
+"""Operators that, left in the optimised graph of a configuration, compute in float what should be integers."""
+
+
+@dataclass(frozen=True)
+class FloatNode:
+    """A node of an optimised graph that runs in float although it should not."""
+
+    graph: str
+    node: str
+    op_type: str
+
+
+@dataclass(frozen=True)
+class GraphReport:
+    """One configuration's graph as onnxruntime runs it here: how often each operator occurs, and what is wrong."""
+
+    configuration: str
+    graph: str
+    operators: dict[str, int]
+    float_nodes: list[FloatNode]
+
+
+def machine() -> dict[str, object]:
+    """What decides speed here: ``cpu``, ``usable_cores``, the ``flags`` it has and ``flags_absent``, and more.
+
+    ``versions`` of packages are None where absent; ``kernels`` says which convolution kernels graphs run on. Imports
+    none of the packages it tells of.
+    """
+    facts = environment()
+    return {
+        **{key: facts[key] for key in ("cpu", "usable_cores", "cpu_quota_cores", "memory_gib", "os", "python")},
+        "flags": cpu_flags(),
+        "flags_absent": [flag for flag in TELLING_FLAGS if flag not in cpu_flags()],
+        "versions": {name: _version(name) for name in ("dqmq-deploy", *PACKAGES)},
+        "kernels": "not built; graphs run on stock onnxruntime",
+    }
+
+
+def examine(path: Path) -> Iterator[GraphReport]:
+    """Load every configuration of the bundle at ``path`` and report on its optimised graph, cheapest first.
+
+    Raises:
+        BundleError: the bundle is damaged, or onnxruntime cannot load one of its graphs.
+    """
+    bundle = Bundle.open(path)
+    for entry in bundle.manifest.configurations:
+        nodes = optimised_nodes(bundle.file(entry.graph))
+        operators: dict[str, int] = {}
+        for _, op_type in nodes:
+            operators[op_type] = operators.get(op_type, 0) + 1
+        yield GraphReport(
+            entry.name,
+            entry.graph,
+            dict(sorted(operators.items(), key=lambda pair: (-pair[1], pair[0]))),
+            [FloatNode(entry.graph, name, op_type) for name, op_type in nodes if op_type in FLOAT_ARITHMETIC],
+        )
+
+
+def optimised_nodes(graph: Path) -> list[tuple[str, str]]:
+    """Name and operator of every node that onnxruntime runs for the ONNX file ``graph``, in its order.
+
+    Raises:
+        BundleError: onnxruntime cannot load it.
+    """
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory(prefix="dqmq-doctor-") as folder:
+        options = ort.SessionOptions()
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3  # that the file is meant for this machine only is what we want
+        try:
+            ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exceptions share no base but this
+            raise BundleError(f"{graph}: onnxruntime cannot load it ({str(error).splitlines()[0]})") from error
+        return read_nodes(Path(options.optimized_model_filepath).read_bytes())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

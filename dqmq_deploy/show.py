@@ -1,0 +1,164 @@
+"""How results look in a terminal: tables, and bits at a glance."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from dqmq_deploy.bits import Layer, mean_bits
+from dqmq_deploy.doctor import GraphReport
+from dqmq_deploy.terminal import console
+
+BIT_STYLES = {2: "green", 4: "yellow", 8: "red"}
+"""Cheap to dear."""
+
+GLANCE_LAYERS = 32
+"""Bits are shown layer by layer up to this many layers, by runs of equal bits beyond."""
+
+CURVE_ROWS = 8
+"""A longer price curve is shown by as many of its points, evenly picked."""
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A plain table. Columns whose name starts with ``>`` are aligned to the right; ``None`` is shown as a dash."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column.startswith(">")
+        drawn.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        drawn.add_row(*(cell if isinstance(cell, Text) else "-" if cell is None else str(cell) for cell in row))
+    return drawn
+
+
+def bits_at_a_glance(bits: Sequence[int]) -> Text:
+    """One digit a layer, input to output, coloured by cost; long networks as runs, ``8 2x17 8``.
+
+    >>> bits_at_a_glance([8, 2, 2, 4, 8]).plain
+    '82248'
+    """
+    if len(bits) <= GLANCE_LAYERS:
+        return Text.assemble(*((str(bit), BIT_STYLES.get(bit, "")) for bit in bits))
+    runs = [(bit, len(list(run))) for bit, run in groupby(bits)]
+    texts = [Text(f"{bit}x{count}" if count > 1 else str(bit), BIT_STYLES.get(bit, "")) for bit, count in runs]
+    return Text(" ").join(texts)
+
+
+def percent(share: float | None) -> str | None:
+    """A share, 0 to 1, as per cent with one digit."""
+    return None if share is None else f"{100 * share:.1f} %"
+
+
+def size(count: float) -> str:
+    """Bytes, readable.
+
+    >>> size(1536), size(20)
+    ('1.5 KiB', '20 B')
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def mega(count: float) -> str:
+    """A count in millions."""
+    return f"{count / 1e6:.2f}"
+
+
+def shortened(names: Sequence[str], most: int = 12) -> str:
+    """The first names of a long list, and how many more there are."""
+    rest = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def mapping(values: Mapping[str, object]) -> str:
+    """``{key: value}`` as ``key value, key value``."""
+    return ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def show_description(found: Mapping[str, Any]) -> None:
+    """What ``inspect`` found."""
+    if found["kind"] == "bundle":
+        show_bundle(found)
+    else:
+        show_checkpoint(found)
+
+
+def show_bundle(found: Mapping[str, Any]) -> None:
+    """A bundle's classes, configurations and price curve; ``found`` is as from ``describe``."""
+    out = console()
+    preprocessing, names = found["preprocessing"], found["classes"]
+    out.print(
+        f"[bold]{found['name']}[/] bundle, {size(found['bytes'])} in {len(found['files']) + 1} files: {found['path']}"
+    )
+    out.print(f"{len(names)} classes: {shortened(names)}")
+    out.print(
+        f"images: {preprocessing['mode']} {preprocessing['width']}x{preprocessing['height']}, {preprocessing['resize']}ed"
+    )
+    out.print(f"made with: {mapping(found['versions'])}")
+    out.print()
+    show_configurations(found)
+    out.print()
+    columns = (">price", ">accuracy", ">M BitOPs", ">ms", "share of each configuration")
+    curve = found["price_curve"]
+    picked = (
+        curve
+        if len(curve) <= CURVE_ROWS
+        else [curve[i * (len(curve) - 1) // (CURVE_ROWS - 1)] for i in range(CURVE_ROWS)]
+    )
+    rows = [
+        (
+            f"{point['price']:.4f}",
+            percent(point["accuracy"]),
+            mega(point["bitops"]),
+            f"{point['latency_ms']:.3f}",
+            mapping({name: f"{100 * share:.0f} %" for name, share in point["mix"].items() if share}),
+        )
+        for point in picked
+    ]
+    out.print(table(f"What a price buys (default {found['default_price']:.4f})", columns, rows))
+
+
+def show_configurations(manifest: Mapping[str, Any]) -> None:
+    """One row a configuration, cheapest first."""
+    layers = [Layer(**layer) for layer in manifest["layers"]]
+    columns = ("configuration", "bits", ">mean", ">M BitOPs", ">size", ">accuracy", ">ms", ">agrees with torch")
+    rows = [
+        (
+            entry["name"],
+            bits_at_a_glance([entry["bits"][layer.name] for layer in layers]),
+            f"{mean_bits(layers, entry['bits']):.1f}",
+            mega(entry["bitops"]),
+            size(entry["bytes"]),
+            percent(entry["accuracy"]),
+            f"{entry['latency_ms']:.3f}",
+            percent(entry["parity"]["top1_agreement"]),
+        )
+        for entry in manifest["configurations"]
+    ]
+    console().print(table("Configurations, bits per layer from input to output", columns, rows))
+
+
+def show_checkup(machine: Mapping[str, Any], reports: Sequence[GraphReport]) -> None:
+    """What ``doctor`` found."""
+    out = console()
+    quota = f", {machine['cpu_quota_cores']:g} of them allowed" if machine["cpu_quota_cores"] else ""
+    versions = machine["versions"]
+    rows = [
+        ("cpu", f"{machine['cpu']}, {machine['usable_cores']} cores{quota}, {machine['memory_gib']} GiB"),
+        ("has", " ".join(machine["flags"]) or "no known instruction set"),
+        ("lacks", " ".join(machine["flags_absent"])),
+        ("os", f"{machine['os']}, Python {machine['python']}"),
+        ("installed", mapping({name: version for name, version in versions.items() if version})),
+        ("absent", ", ".join(name for name, version in versions.items() if not version) or "nothing"),
+        ("kernels", machine["kernels"]),
+    ]
+    out.print(table("This machine", ("", ""), rows))
+    for report in reports:
+        verdict = "[red]runs in float[/]" if report.float_nodes else "[green]runs in integers[/]"
+        out.print(f"{report.graph}: {verdict} ({mapping(report.operators)})")
+        for node in report.float_nodes:
+            out.print(f"  float {node.op_type}: {node.node}")

@@ -1,0 +1,1 @@
+"""From a compiled network to a bundle of ONNX graphs."""

@@ -94,6 +94,7 @@ class AddStage:
     input: str
     other: str
     output: str
+    activation: str = "none"  # "none" | "relu" | "relu6": read by the float graph; 8-bit saturation implies it
 
 
 @dataclass(frozen=True)
@@ -118,3 +119,62 @@ class Plan:
     tensors: dict[str, TensorQuant]
     stages: tuple[Stage, ...]
     class_count: int
+
+
+@dataclass(frozen=True)
+class FloatConv:
+    """Convolution of the float baseline, normalisation folded in."""
+
+    name: str
+    input: str
+    output: str
+    weight: npt.NDArray[np.float32]  # [out, in / groups, kh, kw]
+    bias: npt.NDArray[np.float32]  # [out]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    residual: str | None = None
+    activation: str = "none"  # "none" | "relu" | "relu6", after the residual is added
+
+
+@dataclass(frozen=True)
+class FloatLinear:
+    """Linear layer of the float baseline."""
+
+    name: str
+    input: str
+    output: str
+    weight: npt.NDArray[np.float32]  # [out, in]
+    bias: npt.NDArray[np.float32]  # [out]
+    activation: str = "none"
+
+
+FloatStage = FloatConv | FloatLinear | PoolStage | AddStage | FlattenStage
+
+
+@dataclass(frozen=True)
+class FloatPlan:
+    """The float32 network of the same shape, for baselines. Its input is ``image``, float32 ``[N, C, H, W]``,
+
+    normalised as ``(code - zero_point) * scale`` of ``image_quant``.
+    """
+
+    image_size: tuple[int, int]
+    image_quant: TensorQuant
+    stages: tuple[FloatStage, ...]
+    class_count: int
+
+
+@dataclass(frozen=True)
+class EstimatorPlan:
+    """The quality estimator: a few float convolutions with ReLU; the mean over positions of each one's output is a
+
+    feature; ``p_right = sigmoid(head_weight @ features + head_bias)``, one probability per configuration.
+    """
+
+    image_size: tuple[int, int]
+    image_quant: TensorQuant
+    convs: tuple[FloatConv, ...]
+    head_weight: npt.NDArray[np.float32]  # [configurations, sum of the convolutions' output channels]
+    head_bias: npt.NDArray[np.float32]  # [configurations]

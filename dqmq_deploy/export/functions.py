@@ -1,0 +1,147 @@
+"""The operators of domain ``ai.dqmq`` as model-local ONNX functions.
+
+A graph says ``QConv``; the function in the same file says what that means in standard operators. A runtime that has a
+kernel of that name uses it; any other inlines the body. Stock onnxruntime folds the unpacking and the ``If`` while it
+loads and fuses the rest to one QLinearConv (QConv), QLinearConv and QLinearAdd (QConvAdd) or QGemm (QLinear).
+
+What a node computes, exactly as the fused operators do it, ``round`` being half to even and ``*`` and ``/`` in float32:
+
+    xc  = clamp(x, x_min, x_max)                     the 2**act_bits codes that the layer tells apart
+    acc = sum (xc - x_zp) * w + bias                 int32; padding adds nothing
+    y   = clamp(round(acc * (x_scale * w_scale / y_scale)) + y_zp, 0, 255)
+    QConvAdd quantizes acc with c_scale, c_zp instead, then adds:
+    y   = clamp(round(c_scale / y_scale * (c - c_zp) + r_scale / y_scale * (r - r_zp)) + y_zp, 0, 255)
+    QLinear gives numbers instead of codes:
+    y   = acc * (x_scale * w_scale)
+
+Inputs: ``x``, ``r``, ``y`` are uint8 ``[N, H, W, C]`` (``[N, C]`` for the linear ones); ``w`` holds packed codes, uint8
+``[out, ceil(K * weight_bits / 8)]`` (:mod:`dqmq_deploy.bundle.packing`); ``w_scale`` float32 ``[out]``, either sign;
+``bias`` int32 ``[out]`` in units of ``x_scale * w_scale``; scales and zero points of tensors are scalars.
+
+Why the bodies are written as they are, each found by measuring onnxruntime 1.20 to 1.32:
+
+- offset subtracted in int32, cast to int8 last: int8 has no Sub kernel on 1.20;
+- ``w_zp`` spelled out for every channel: without it a Gemm stays in float on 1.32 and fails on 1.20;
+- the bias scale is the product of the very two scales: any other loses the fusion without a word;
+- ``Clip`` on uint8 narrows the input: masking with BitwiseAnd costs 30 % of the graph;
+- ``If`` on a constant picks the Clip: function overloads do not resolve on 1.20.
+"""
+
+from functools import cache
+
+import onnx
+
+DOMAIN = "ai.dqmq"
+DOMAIN_VERSION = 1
+OPSET = 21
+
+_NAMES = {
+    "QConv": "weight_bits, act_bits, w_shape, w_count, kernel_shape, strides, pads, dilations, group",
+    "QLinear": "weight_bits, act_bits, w_shape, w_count",
+}
+
+# codes of weight_bits from packed rows, to numbers; w_count is K, w_shape the shape of the unpacked tensor
+_WEIGHTS = """
+    zero = Constant <value_int = 0> ()
+    eight = Constant <value_int = 8> ()
+    bits = Constant <value_int: int = @weight_bits> ()
+    shift_list = Range (zero, eight, bits)
+    shifts = Cast <to = 2> (shift_list)
+    field_axis = Constant <value_ints = [2]> ()
+    bytes = Unsqueeze (w, field_axis)
+    shifted = BitShift <direction = "RIGHT"> (bytes, shifts)
+    spare = Sub (eight, bits)
+    spare_u8 = Cast <to = 2> (spare)
+    all_ones = Constant <value = uint8 {255}> ()
+    mask = BitShift <direction = "RIGHT"> (all_ones, spare_u8)
+    fields = BitwiseAnd (shifted, mask)
+    row_shape = Constant <value_ints = [0, -1]> ()
+    rows = Reshape (fields, row_shape)
+    first = Constant <value_ints = [0]> ()
+    count = Constant <value_ints: ints = @w_count> ()
+    along = Constant <value_ints = [1]> ()
+    kept = Slice (rows, first, count, along)
+    shape = Constant <value_ints: ints = @w_shape> ()
+    unsigned = Reshape (kept, shape)
+    unsigned_i32 = Cast <to = 6> (unsigned)
+    mask_i32 = Cast <to = 6> (mask)
+    two = Constant <value = int32 {2}> ()
+    one = Constant <value = int32 {1}> ()
+    half_down = Div (mask_i32, two)
+    half = Add (half_down, one)
+    signed = Sub (unsigned_i32, half)
+    codes = Cast <to = 3> (signed)
+    channels = Shape (w_scale)
+    w_zp = ConstantOfShape <value = int8[1] {0}> (channels)
+    w_real = DequantizeLinear <axis = 0> (codes, w_scale, w_zp)
+    bias_scale = Mul (x_scale, w_scale)
+    bias_real = DequantizeLinear <axis = 0> (bias, bias_scale)
+"""
+
+_INPUT = """
+    act_bits_here = Constant <value_int: int = @act_bits> ()
+    is_narrow = Less (act_bits_here, eight)
+    xc = If (is_narrow) <
+        then_branch = narrow () => (uint8[] clipped) { clipped = Clip (x, x_min, x_max) },
+        else_branch = wide () => (uint8[] kept_whole) { kept_whole = Identity (x) }
+    >
+    x_real = DequantizeLinear (xc, x_scale, x_zp)
+"""
+
+_CONV = """
+    x_nchw = Transpose <perm = [0, 3, 1, 2]> (x_real)
+    c_nchw = Conv <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads,
+        dilations: ints = @dilations, group: int = @group> (x_nchw, w_real, bias_real)
+    c_real = Transpose <perm = [0, 2, 3, 1]> (c_nchw)
+"""
+
+_ADD = """
+    c = QuantizeLinear (c_real, c_scale, c_zp)
+    c_again = DequantizeLinear (c, c_scale, c_zp)
+    r_real = DequantizeLinear (r, r_scale, r_zp)
+    y_real = Add (c_again, r_real)
+"""
+
+_COMMON_INPUTS = "x, x_scale, x_zp, w, w_scale, bias, x_min, x_max"
+
+_BODIES = {
+    "QConv": (
+        "QConv",
+        f"{_COMMON_INPUTS}, y_scale, y_zp",
+        _WEIGHTS + _INPUT + _CONV + "y = QuantizeLinear (c_real, y_scale, y_zp)",
+    ),
+    "QConvAdd": (
+        "QConv",
+        f"{_COMMON_INPUTS}, y_scale, y_zp, c_scale, c_zp, r, r_scale, r_zp",
+        _WEIGHTS + _INPUT + _CONV + _ADD + "y = QuantizeLinear (y_real, y_scale, y_zp)",
+    ),
+    "QLinear": (
+        "QLinear",
+        _COMMON_INPUTS,
+        _WEIGHTS + _INPUT + "y = Gemm <transB = 1> (x_real, w_real, bias_real)",
+    ),
+    "QLinearCodes": (
+        "QLinear",
+        f"{_COMMON_INPUTS}, y_scale, y_zp",
+        _WEIGHTS
+        + _INPUT
+        + "y_real = Gemm <transB = 1> (x_real, w_real, bias_real)\ny = QuantizeLinear (y_real, y_scale, y_zp)",
+    ),
+}
+
+OPERATORS = tuple(_BODIES)
+"""Names of the operators: a convolution, one with a residual, a linear layer to numbers, a linear layer to codes."""
+
+
+@cache
+def _text(operator: str) -> str:
+    attributes, inputs, body = _BODIES[operator]
+    return (
+        f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}]>\n'
+        f"{operator} <{_NAMES[attributes]}> ({inputs}) => (y) {{\n{body}\n}}"
+    )
+
+
+def function(operator: str) -> onnx.FunctionProto:
+    """The model-local function of one of :data:`OPERATORS`."""
+    return onnx.parser.parse_function(_text(operator))

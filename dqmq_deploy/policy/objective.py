@@ -1,0 +1,159 @@
+"""The hybrid objective: supervised training of the network, model-based optimisation of the policy.
+
+The quantized network itself is the policy's model: in :func:`rollout` every group mixes its precisions with the weights
+of a relaxed (Gumbel-softmax, Jang et al., arXiv 1611.01144) sample, so the gradient of
+
+    cross-entropy  +  price x expected cost
+
+reaches the agents along the path of the data. Cost is relative: 1 is every inner layer at the top of the ladder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dqmq_deploy.bits import Layer
+from dqmq_deploy.errors import RecipeError
+from dqmq_deploy.policy.agents import Policy
+from dqmq_deploy.quant.layers import QuantConv
+from dqmq_deploy.quant.net import QuantNet
+from dqmq_deploy.quant.spec import ConvSpec, LinearSpec
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """Relative cost of each group at each precision, ``[groups, levels]``; the dearest choice sums to 1."""
+
+    table: Tensor
+
+    def expected(self, probabilities: Sequence[Tensor]) -> Tensor:
+        """Expected cost per image, ``[N]``, of one distribution ``[N, levels]`` per group."""
+        costs = [p @ row for p, row in zip(probabilities, self.table, strict=True)]
+        return torch.stack(costs).sum(0)
+
+
+def bitops_cost(net: QuantNet, layers: Sequence[Layer]) -> CostTable:
+    """Cost by BitOPs: MACs x bits squared."""
+    macs = {layer.name: layer.macs for layer in layers}
+    rows = [[sum(macs[name] for name in group) * bits**2 for bits in net.ladder] for group in net.groups]
+    return _relative(torch.tensor(rows, dtype=torch.float32))
+
+
+def measured_cost(net: QuantNet, path: Path) -> CostTable:
+    """Cost by a table of measured latencies: JSON ``{layer: {bits: milliseconds}}``.
+
+    Raises:
+        RecipeError: the file is not such a table, or a layer or precision is missing.
+    """
+    try:
+        table = json.loads(path.read_text())
+        rows = [[sum(float(table[name][str(bits)]) for name in group) for bits in net.ladder] for group in net.groups]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecipeError(
+            f"{path}: expected a JSON table {{layer: {{bits: ms}}}} with every inner layer at {net.ladder}: {error!r}"
+        ) from error
+    return _relative(torch.tensor(rows, dtype=torch.float32))
+
+
+def _relative(rows: Tensor) -> CostTable:
+    return CostTable(rows / rows[:, -1].sum())
+
+
+Pick = Callable[[int, Tensor], Tensor]
+"""From a group and its input tensor to mixing weights ``[N, levels]`` that sum to 1."""
+
+
+def rollout(net: QuantNet, images: Tensor, pick: Pick) -> tuple[Tensor, list[Tensor]]:
+    """One pass through the network with every precision of every inner layer, mixed by ``pick``.
+
+    Returns:
+        Logits ``[N, classes]`` and the mixing weights of each group, ``[N, levels]``.
+    """
+    weights: dict[int, Tensor] = {}
+
+    def settle(tensor: str, value: Tensor) -> Tensor:
+        holder = net.holder.get(tensor)
+        if holder != tensor or holder in net.group_of:
+            return value  # groups quantize their input themselves, once per precision
+        return net.act(tensor)(value, 1 + net.ladder.index(8))
+
+    def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
+        layer = net.layer(spec.name)
+        group = net.group_of.get(net.holder[spec.input])
+
+        def at(bits: int) -> Tensor:
+            slot, act = 1 + net.ladder.index(bits), net.act(spec.input)
+            x = source if group is None else act(source, slot)
+            x = act.narrow(x, slot, bits)
+            return layer(x, bits, slot) if isinstance(layer, QuantConv) else layer(x, bits)
+
+        if group is None or spec.name in net.edges:
+            return at(8)
+        if group not in weights:
+            weights[group] = pick(group, source)
+        mix = weights[group]
+        mixed: Tensor | None = None
+        for level, bits in enumerate(net.ladder):
+            part = mix[:, level]
+            if not part.requires_grad and not bool(part.any()):
+                continue
+            y = at(bits)
+            y = y * part.to(y.dtype).reshape(-1, *[1] * (y.dim() - 1))
+            mixed = y if mixed is None else mixed + y
+        assert mixed is not None
+        return mixed
+
+    logits = net.walk(images, run, settle)
+    return logits, [weights[group] for group in range(len(net.groups))]
+
+
+def gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """A relaxed one-hot sample per row, ``[N, levels]``; differentiable, harder at a low temperature."""
+    uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-6, 1 - 1e-6)
+    return F.softmax((logits - torch.log(-torch.log(uniform))) / temperature, dim=1)
+
+
+@dataclass(frozen=True)
+class PolicyStep:
+    """What one step of policy optimisation found."""
+
+    loss: Tensor
+    mean_bits: float
+    cost: float
+    sampled: list[tuple[int, ...]]  # a precision per group, for each image
+
+
+def policy_objective(
+    net: QuantNet,
+    policy: Policy,
+    cost: CostTable,
+    images: Tensor,
+    labels: Tensor,
+    temperature: float,
+    generator: torch.Generator,
+) -> PolicyStep:
+    """Cross-entropy + price x expected cost on one batch, a price drawn per image, evenly in its logarithm."""
+    low, high = policy.prices
+    price = low * (high / low) ** torch.rand(len(images), generator=generator)
+    logits_of: list[Tensor] = []
+
+    def pick(group: int, tensor: Tensor) -> Tensor:
+        logits_of.append(policy.logits(group, tensor.detach(), price))
+        return gumbel_softmax(logits_of[-1], temperature, generator)
+
+    logits, samples = rollout(net, images, pick)
+    probabilities = [F.softmax(row, dim=1) for row in logits_of]
+    expected = cost.expected(probabilities)
+    loss = (F.cross_entropy(logits.float(), labels, reduction="none") + price * expected).mean()
+    levels = torch.stack([sample.argmax(1) for sample in samples], 1)
+    ladder = torch.tensor(net.ladder)
+    sampled = [tuple(row) for row in ladder[levels].tolist()]
+    mean_bits = float((torch.stack(probabilities) @ ladder.float()).mean())
+    return PolicyStep(loss, mean_bits, float(expected.detach().mean()), sampled)

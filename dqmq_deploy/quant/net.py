@@ -1,0 +1,293 @@
+"""The quantizable network: one set of weights, several precisions, chosen at each forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dqmq_deploy.bits import EDGE_BITS, LADDER, Layer
+from dqmq_deploy.errors import ModelError
+from dqmq_deploy.quant.layers import FLOAT_SLOT, ActivationSteps, QuantConv, QuantLinear, grow
+from dqmq_deploy.quant.spec import (
+    AddSpec,
+    ConvSpec,
+    FlattenSpec,
+    LinearSpec,
+    PoolSpec,
+    StageSpec,
+    from_plain,
+    has_zero_floor,
+    to_plain,
+)
+from dqmq_deploy.quant.trace import Traced, trace
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one forward pass runs at: a precision per group of layers, and the slots that go with it.
+
+    ``bits=None`` is the float network. With ``slot`` set every layer uses that slot (a compiled configuration);
+    without, each layer uses the slot of its precision.
+    """
+
+    bits: tuple[int, ...] | None
+    slot: int | None = None
+
+
+FLOAT = Choice(None, FLOAT_SLOT)
+
+
+class QuantNet(nn.Module):
+    """Stages in order, from normalised images ``[N, C, H, W]`` to logits ``[N, classes]``.
+
+    Layers that read the same tensor form a *group* and share a precision. The first and the last layer belong to no
+    group: they stay at 8 bits. ``choice`` says which precision a forward pass uses; it may also be given as argument.
+    """
+
+    def __init__(self, traced: Traced, ladder: tuple[int, ...], image_scale: float, image_zero_point: int) -> None:
+        super().__init__()
+        if not traced.stages or EDGE_BITS not in ladder or tuple(sorted(set(ladder))) != ladder:
+            raise ModelError(f"a ladder of rising bit-widths that ends in {EDGE_BITS} is expected, got {ladder}")
+        self.ladder = ladder
+        self.stages = traced.stages
+        slots = 1 + len(ladder)
+        self.slots = slots
+        self.layers = nn.ModuleDict()
+        self.acts = nn.ModuleDict()
+        self.acts["image"] = ActivationSteps(slots, image_zero_point, fixed=image_scale)
+        floors = {"image": image_zero_point == 0}
+        self.holder: dict[str, str] = {"image": "image"}  # tensor -> the tensor whose steps it carries
+        for spec in self.stages:
+            if isinstance(spec, ConvSpec):
+                layer, norm = traced.layers[spec.name], traced.norms.get(spec.name)
+                assert isinstance(layer, nn.Conv2d)
+                self.layers[_key(spec.name)] = QuantConv(spec, layer, norm, ladder, slots)
+            elif isinstance(spec, LinearSpec):
+                linear = traced.layers[spec.name]
+                assert isinstance(linear, nn.Linear)
+                self.layers[_key(spec.name)] = QuantLinear(spec, linear, ladder)
+            floors[spec.output] = has_zero_floor(spec) or (
+                isinstance(spec, PoolSpec | FlattenSpec) and floors[spec.input]
+            )
+            if isinstance(spec, FlattenSpec) or (isinstance(spec, PoolSpec) and spec.kind == "max"):
+                self.holder[spec.output] = self.holder[spec.input]
+            elif spec.output != "logits":
+                self.holder[spec.output] = spec.output
+                cap = 6.0 if getattr(spec, "activation", "none") == "relu6" else None
+                self.acts[_key(spec.output)] = ActivationSteps(slots, 0 if floors[spec.output] else 128, cap)
+        self.groups, self.group_of = self._group()
+        self.choice = FLOAT
+
+    def _group(self) -> tuple[list[tuple[str, ...]], dict[str, int]]:
+        """Groups of inner layers by the tensor that they read, and the group of each such tensor."""
+        names = [spec.name for spec in self.stages if isinstance(spec, ConvSpec | LinearSpec)]
+        self.edges = (names[0], names[-1])
+        members: dict[str, list[str]] = {}
+        for spec in self.stages:
+            if isinstance(spec, ConvSpec | LinearSpec) and spec.name not in self.edges:
+                members.setdefault(self.holder[spec.input], []).append(spec.name)
+        return [tuple(layers) for layers in members.values()], {t: i for i, t in enumerate(members)}
+
+    # -- what runs -----------------------------------------------------------------------------------------------
+
+    def uniform(self, bits: int) -> Choice:
+        """Every inner layer at ``bits``."""
+        return Choice((bits,) * len(self.groups))
+
+    def layer_bits(self, choice: Choice) -> dict[str, int]:
+        """Precision of every layer, ``{name: bits}``."""
+        assert choice.bits is not None
+        bits = dict.fromkeys(self.edges, EDGE_BITS)
+        for group, value in zip(self.groups, choice.bits, strict=True):
+            bits.update(dict.fromkeys(group, value))
+        return {spec.name: bits[spec.name] for spec in self.stages if isinstance(spec, ConvSpec | LinearSpec)}
+
+    def slot_of(self, bits: int, choice: Choice) -> int:
+        """The slot that a layer of ``bits`` uses under ``choice``."""
+        return choice.slot if choice.slot is not None else 1 + self.ladder.index(bits)
+
+    def tensor_bits(self, tensor: str, choice: Choice) -> int:
+        """The precision at which the layers behind ``tensor`` read it; 8 where none or an edge layer does."""
+        group = self.group_of.get(self.holder[tensor])
+        return EDGE_BITS if group is None or choice.bits is None else choice.bits[group]
+
+    def act(self, tensor: str) -> ActivationSteps:
+        """The quantization steps that a tensor carries."""
+        module = self.acts[_key(self.holder[tensor])]
+        assert isinstance(module, ActivationSteps)
+        return module
+
+    def layer(self, name: str) -> QuantConv | QuantLinear:
+        """The layer of that name."""
+        module = self.layers[_key(name)]
+        assert isinstance(module, QuantConv | QuantLinear)
+        return module
+
+    def forward(self, x: Tensor, choice: Choice | None = None) -> Tensor:
+        """Logits ``[N, classes]`` of normalised images ``[N, C, H, W]`` under ``choice``."""
+        choice = choice or self.choice
+        bits_of = {} if choice.bits is None else self.layer_bits(choice)
+
+        def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
+            layer, bits = self.layer(spec.name), bits_of.get(spec.name)
+            slot = FLOAT_SLOT if bits is None else self.slot_of(bits, choice)
+            if bits is not None:
+                source = self.act(spec.input).narrow(source, slot, bits)
+            return layer(source, bits, slot) if isinstance(layer, QuantConv) else layer(source, bits)
+
+        def settle(tensor: str, value: Tensor) -> Tensor:
+            if choice.bits is None or self.holder.get(tensor) != tensor:
+                return value
+            return self.act(tensor)(value, self.slot_of(self.tensor_bits(tensor, choice), choice))
+
+        return self.walk(x, run, settle)
+
+    def walk(
+        self,
+        x: Tensor,
+        run: Callable[[ConvSpec | LinearSpec, Tensor], Tensor],
+        settle: Callable[[str, Tensor], Tensor],
+    ) -> Tensor:
+        """The one traversal of the stages: ``run`` computes a layer, ``settle`` quantizes a finished tensor."""
+        values = {"image": x}
+        for spec in self.stages:
+            source = values[spec.input]
+            if isinstance(spec, ConvSpec | LinearSpec):
+                y = run(spec, source)
+                if isinstance(spec, ConvSpec) and spec.residual:
+                    y = y + values[spec.residual]
+            elif isinstance(spec, AddSpec):
+                y = source + values[spec.other]
+            elif isinstance(spec, FlattenSpec):
+                y = source.flatten(1)
+            elif spec.kind == "max":
+                y = F.max_pool2d(source, spec.kernel, spec.strides, spec.pads)
+            elif spec.kind == "average":
+                y = F.avg_pool2d(source, spec.kernel, spec.strides, spec.pads)
+            else:
+                y = source.mean((2, 3), keepdim=True)
+            activation = getattr(spec, "activation", "none")
+            if activation != "none":
+                y = F.relu6(y) if activation == "relu6" else F.relu(y)
+            values[spec.output] = settle(spec.output, y)
+        return values["logits"]
+
+    # -- what it costs -------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def describe(self, image_size: tuple[int, int]) -> list[Layer]:
+        """MACs and weights of every layer for images of ``(height, width)``."""
+        found: list[Layer] = []
+
+        def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
+            layer = self.layer(spec.name)
+            y = layer(source, None, FLOAT_SLOT) if isinstance(layer, QuantConv) else layer(source, None)
+            count = layer.weights.weight.numel()
+            positions = y.shape[2] * y.shape[3] if y.dim() == 4 else 1
+            found.append(Layer(spec.name, count * positions, count, edge=spec.name in self.edges))
+            return y
+
+        was_training = self.training
+        self.eval()
+        channels = next(s.in_channels for s in self.stages if isinstance(s, ConvSpec))
+        self.walk(torch.zeros(1, channels, *image_size), run, lambda _, value: value)
+        self.train(was_training)
+        return found
+
+    # -- slots and plain values ----------------------------------------------------------------------------------
+
+    def add_slots(self, choices: Sequence[Choice]) -> list[Choice]:
+        """One slot per configuration, started from the slots of its layers' precisions; returns the new choices."""
+        added = [Choice(choice.bits, self.slots + index) for index, choice in enumerate(choices)]
+        for name, act in self.acts.items():
+            assert isinstance(act, ActivationSteps)
+            tensor = next(t for t in self.holder.values() if _key(t) == name)
+            sources = [self.slot_of(self.tensor_bits(tensor, choice), choice) for choice in choices]
+            _replace(act, "step", sources)
+        for spec in self.stages:
+            if isinstance(spec, ConvSpec):
+                conv = self.layer(spec.name)
+                assert isinstance(conv, QuantConv)
+                sources = [self.slot_of(self.layer_bits(choice)[spec.name], choice) for choice in choices]
+                for field in ("scale", "shift", "mean", "variance"):
+                    _replace(conv.norm, field, sources)
+                if conv.sum_steps is not None:
+                    _replace(conv.sum_steps, "step", sources)
+        self.slots += len(choices)
+        return added
+
+    def to_plain(self) -> dict[str, Any]:
+        """The structure as plain values; with ``state_dict()`` it is all that :meth:`from_plain` needs."""
+        image = self.act("image")
+        return {
+            "stages": to_plain(self.stages),
+            "ladder": list(self.ladder),
+            "slots": self.slots,
+            "image_scale": float(image.step[0]),
+            "image_zero_point": image.zero_point,
+            "norms": [spec.name for spec in self.stages if isinstance(spec, ConvSpec) and self._has_norm(spec.name)],
+        }
+
+    def _has_norm(self, name: str) -> bool:
+        layer = self.layer(name)
+        return isinstance(layer, QuantConv) and layer.norm.learns_statistics
+
+    @staticmethod
+    def from_plain(plain: Mapping[str, Any]) -> QuantNet:
+        """A network of that structure with weights yet to be loaded."""
+        traced = Traced(from_plain(plain["stages"]))
+        for spec in traced.stages:
+            if isinstance(spec, ConvSpec):
+                traced.layers[spec.name] = nn.Conv2d(
+                    spec.in_channels, spec.out_channels, spec.kernel, groups=spec.groups, bias=False
+                )
+                if spec.name in plain["norms"]:
+                    traced.norms[spec.name] = nn.BatchNorm2d(spec.out_channels, eps=spec.norm_eps)
+            elif isinstance(spec, LinearSpec):
+                traced.layers[spec.name] = nn.Linear(spec.in_features, spec.out_features)
+        net = QuantNet(traced, tuple(plain["ladder"]), plain["image_scale"], plain["image_zero_point"])
+        extra = plain["slots"] - net.slots
+        net.add_slots([net.uniform(EDGE_BITS)] * extra)
+        return net
+
+
+def prepare(
+    model: nn.Module,
+    ladder: tuple[int, ...] = LADDER,
+    *,
+    image_scale: float = 1 / 64,
+    image_zero_point: int = 128,
+) -> QuantNet:
+    """A quantizable twin of ``model``: same function in float, several precisions on request.
+
+    Args:
+        model: built of Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, pooling, add and flatten; weights are copied.
+        ladder: precisions in bits, rising; the first and the last layer stay at 8.
+        image_scale: real value of one step of a pixel, so that ``real = image_scale * (pixel - image_zero_point)``
+            and the first layer reads the 8-bit picture exactly.
+        image_zero_point: pixel value that means zero, 0 or 128.
+
+    Raises:
+        ModelError: the network has a part that cannot be quantized; the message names it.
+    """
+    return QuantNet(trace(model), ladder, image_scale, image_zero_point)
+
+
+def _key(name: str) -> str:
+    """A name as module dictionaries take it: without dots."""
+    return name.replace(".", "/")
+
+
+def _replace(module: nn.Module, field: str, sources: list[int]) -> None:
+    """Grow one parameter or buffer of ``module`` by slots copied from ``sources``."""
+    old = getattr(module, field)
+    grown = grow(old.detach(), sources)
+    if isinstance(old, nn.Parameter):
+        setattr(module, field, nn.Parameter(grown))
+    else:
+        module.register_buffer(field, grown)

@@ -1,0 +1,226 @@
+"""Recipes: everything that decides how a model is trained, in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from dqmq_deploy.errors import RecipeError, unknown_key
+from dqmq_deploy.quality.degradations import KINDS
+from dqmq_deploy.train.augment import AugmentSettings
+
+
+@dataclass(frozen=True)
+class NetSettings:
+    """Which network: a shipped name or ``package.module:factory``, and its arguments."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Images as the network sees them, and how they are split and degraded."""
+
+    height: int = 32
+    width: int = 32
+    image_scale: float = 1 / 64  # real value of one step of a pixel
+    image_zero_point: int = 128  # the pixel value that means zero
+    held_out: float = 0.1  # share of the images, whole tracks at a time, that no weight is trained on
+    degrade_share: float = 0.5  # probability that a training image is degraded
+    kinds: tuple[str, ...] = KINDS
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The supervised part: float epochs first, then epochs with sampled precisions."""
+
+    ladder: tuple[int, ...] = (2, 4, 8)
+    batch_size: int = 128
+    float_epochs: int = 5
+    epochs: int = 15
+    float_learning_rate: float = 0.1
+    learning_rate: float = 0.05
+    warmup_steps: int = 200
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    distill: float = 0.0  # share of the loss that follows the float network's answers
+    average: float = 0.998  # decay of the weight average that is evaluated and exported; 0: none
+    clip_gradient: float = 5.0
+    uniform_share: float = 0.6  # of the steps run at one precision throughout; the others at the policy's mixtures
+    bf16: bool = True
+    fuse: bool = True  # compile the element-wise parts of fake quantization
+    threads: int = 0  # 0: all cores
+    save_seconds: float = 60.0
+    evaluate_images: int = 1500
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The policy's optimisation."""
+
+    every: int = 8  # supervised steps per policy step
+    images: int = 32  # per policy step
+    learning_rate: float = 0.02
+    price_low: float = 0.005
+    price_high: float = 0.5
+    temperature_start: float = 2.0
+    temperature_end: float = 0.4
+    cost_table: str = ""  # JSON of measured latencies; empty: BitOPs
+
+
+@dataclass(frozen=True)
+class CompileSettings:
+    """From the policy to configurations, and their specialisation."""
+
+    configurations: int = 4
+    images: int = 512
+    rounds: int = 2
+    steps: int = 150  # per configuration and round; 0: plain slots
+    learning_rate: float = 0.01
+    price: float = 0.02
+    own_share: float = 0.5  # of each specialising batch, images that the configuration would serve
+
+
+@dataclass(frozen=True)
+class EstimatorSettings:
+    """The quality estimator."""
+
+    widths: tuple[int, ...] = (8, 16, 24)
+    strides: tuple[int, ...] = (2, 2, 2)
+    copies: int = 4  # differently degraded copies of each held-out image
+    training_images: int = 8000
+    epochs: int = 12
+    learning_rate: float = 0.005
+    calibration_images: int = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training run."""
+
+    name: str
+    net: NetSettings
+    seed: int = 0
+    data: DataSettings = DataSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+    policy: PolicySettings = PolicySettings()
+    compile: CompileSettings = CompileSettings()
+    estimator: EstimatorSettings = EstimatorSettings()
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_plain(self) -> dict[str, Any]:
+        """As nested plain values."""
+        return asdict(self)
+
+
+_LOWEST = {
+    "train.batch_size": 2, "train.float_epochs": 0, "train.epochs": 1, "policy.every": 1, "policy.images": 2,
+    "compile.configurations": 2, "compile.images": 2, "compile.rounds": 0, "compile.steps": 0, "estimator.epochs": 1,
+    "estimator.copies": 1, "estimator.calibration_images": 8, "data.height": 8, "data.width": 8,
+    "train.evaluate_images": 1, "train.learning_rate": 0, "train.threads": 0,
+}  # fmt: skip
+
+
+def _check(recipe: Recipe) -> None:
+    for key, lowest in _LOWEST.items():
+        section, name = key.split(".")
+        value = getattr(getattr(recipe, section), name)
+        if value < lowest:
+            raise RecipeError(f"{key}: expected at least {lowest}, got {value}")
+    if not 0 < recipe.data.held_out < 1:
+        raise RecipeError(f"data.held_out: expected a share between 0 and 1, got {recipe.data.held_out}")
+    if not 0 < recipe.policy.price_low < recipe.policy.price_high:
+        raise RecipeError("policy: expected 0 < price_low < price_high")
+    if recipe.train.ladder[-1:] != (8,) or list(recipe.train.ladder) != sorted(set(recipe.train.ladder)):
+        raise RecipeError(f"train.ladder: expected rising bit-widths that end in 8, got {list(recipe.train.ladder)}")
+    for kind in recipe.data.kinds:
+        if kind not in KINDS:
+            raise RecipeError(unknown_key(kind, KINDS, "data.kinds"))
+    if len(recipe.estimator.widths) != len(recipe.estimator.strides):
+        raise RecipeError("estimator: expected as many strides as widths")
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a TOML file, with ``section.key=value`` overrides.
+
+    Raises:
+        RecipeError: no such file, not TOML, an unknown key (the nearest is named) or a value out of range.
+    """
+    try:
+        plain = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"{path}: a recipe file is expected ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}") from error
+    for override in overrides:
+        _override(plain, override)
+    return from_plain(plain, str(path))
+
+
+def from_plain(plain: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """A recipe from nested plain values; the inverse of :meth:`Recipe.to_plain`."""
+    recipe: Recipe = _build(Recipe, plain, where)
+    return recipe
+
+
+def _override(plain: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign:
+        raise RecipeError(f"--set {override}: expected key=value, for example train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        inner = plain.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"--set {override}: '{section}' is a value, not a section")
+        plain = inner
+    plain[last] = value
+
+
+def _build(kind: type[Any], plain: Mapping[str, Any], where: str) -> Any:
+    hints = get_type_hints(kind)
+    if not isinstance(plain, Mapping):
+        raise RecipeError(f"{where}: expected a section, got {plain!r}")
+    for key in plain:
+        if key not in hints:
+            raise RecipeError(unknown_key(key, hints, where))
+    missing = [f.name for f in fields(kind) if f.name in ("name", "net") and f.name not in plain]
+    if missing:
+        raise RecipeError(f"{where}: '{missing[0]}' is missing")
+    values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in plain.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise RecipeError(f"{where}: expected a list, got {value!r}")
+        return tuple(_value(item, entry, where) for entry in value)
+    if get_origin(hint) is dict:
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where}: expected a section, got {value!r}")
+        return dict(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise RecipeError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
+
+

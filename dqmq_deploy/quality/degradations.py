@@ -24,6 +24,8 @@ Degradation = Callable[[Floats, Severities, np.random.Generator], Floats]
 SEVERITIES = (1, 2, 3, 4, 5)
 """The severities, mildest first."""
 
+_SMALL_SIDE = 32  # pixels; the strengths below were chosen on pictures of this side
+
 AS_IT_IS = -1
 """The kind index of a picture that was not degraded."""
 
@@ -99,11 +101,15 @@ def _jpeg(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Flo
 
 
 def _low_resolution(pixels: Floats, severity: Severities, rng: np.random.Generator) -> Floats:
-    """Too far away: the object covered only a few pixels and was enlarged."""
+    """Too far away: the object covered only a few pixels and was enlarged.
+
+    The share of the pixels that is left is that of a 32 x 32 picture; a larger one is left with no more.
+    """
     out = np.empty_like(pixels)
+    most = min(1.0, _SMALL_SIDE / _shorter_side(pixels))
     for s in np.unique(severity):
         chosen = severity == s
-        out[chosen] = through_fewer_pixels(pixels[chosen], (0.8, 0.6, 0.45, 0.34, 0.26)[s - 1])
+        out[chosen] = through_fewer_pixels(pixels[chosen], most * (0.8, 0.6, 0.45, 0.34, 0.26)[s - 1])
     return out
 
 

@@ -33,13 +33,21 @@ def line(length: Floats, angle: Floats) -> Floats:
     return np.asarray(kernel / kernel.sum(axis=(1, 2), keepdims=True), np.float32)
 
 
+@lru_cache(maxsize=256)
+def _quick_size(least: int) -> int:
+    """The smallest length from ``least`` on whose prime factors are 2, 3 and 5: others transform slowly."""
+    powers = range(least.bit_length() + 1)
+    lengths = [2**two * 3**three * 5**five for two in powers for three in powers for five in powers]
+    return min(int(length) for length in lengths if length >= least)
+
+
 def convolve(pixels: Floats, kernel: Floats) -> Floats:
     """Each picture with its own kernel ``[n, side, side, 1]``, the border repeated outwards; by Fourier transform."""
     reach = kernel.shape[1] // 2
     height, width = pixels.shape[1:3]
     padded = np.pad(pixels, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    size = padded.shape[1:3]
-    spectrum = np.fft.rfft2(padded, axes=(1, 2)) * np.fft.rfft2(kernel, s=size, axes=(1, 2))
+    size = (_quick_size(padded.shape[1]), _quick_size(padded.shape[2]))
+    spectrum = np.fft.rfft2(padded, s=size, axes=(1, 2)) * np.fft.rfft2(kernel, s=size, axes=(1, 2))
     out = np.fft.irfft2(spectrum, s=size, axes=(1, 2))
     return np.asarray(out[:, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width], np.float32)
 
@@ -77,10 +85,10 @@ def through_fewer_pixels(pixels: Floats, share: float) -> Floats:
     return _resample(pixels, rows, columns)
 
 
-def smooth_field(count: int, height: int, width: int, rng: np.random.Generator) -> Floats:
-    """Random clouds ``[count, H, W, 1]``: mean near 0, spread near 1, two octaves of interpolated noise."""
-    total = np.zeros((count, height, width, 1), np.float32)
+def smooth_field(pictures: int, height: int, width: int, rng: np.random.Generator) -> Floats:
+    """Random clouds ``[pictures, H, W, 1]``: mean near 0, spread near 1, two octaves of interpolated noise."""
+    total = np.zeros((pictures, height, width, 1), np.float32)
     for cells, weight in ((3, 1.2), (6, 0.7)):
-        coarse = rng.standard_normal((count, cells, cells, 1), dtype=np.float32)
+        coarse = rng.standard_normal((pictures, cells, cells, 1), dtype=np.float32)
         total += np.float32(weight) * _resample(coarse, _enlarge(cells, height), _enlarge(cells, width))
     return total

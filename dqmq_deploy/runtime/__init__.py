@@ -1,0 +1,1 @@
+"""The bundle at work on onnxruntime. Imports neither torch nor onnx."""

@@ -1,0 +1,23 @@
+"""What the dispatcher answers for one image."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one image, which configuration gave it, and what it took.
+
+    ``score`` is the softmax of the winning class, 0 to 1. ``p_right`` holds the estimator's probability of a right
+    answer for each configuration, in manifest order; ``quality`` is the greatest of them. Of a micro-batch,
+    ``estimator_ms`` (with the choice of route) and ``graph_ms`` are an equal share of the batch's time.
+    """
+
+    label: str
+    class_index: int
+    score: float
+    quality: float
+    config: str
+    estimator_ms: float
+    graph_ms: float
+    decode_ms: float
+    p_right: tuple[float, ...]

@@ -1,0 +1,122 @@
+"""A bundle's graphs as onnxruntime sessions.
+
+Every graph of the bundle reads ``image``, uint8 ``[N, H, W, 3]``. The estimator answers ``p_right``, float32
+``[N, configurations]``; a configuration answers ``logits``, float32 ``[N, classes]``. A session may be run from several
+threads at once.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from dqmq_deploy.bundle.read import Bundle
+from dqmq_deploy.errors import BundleError, InputError
+from dqmq_deploy.images import Pixels
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+_ERRORS_ONLY = 3
+
+
+def available_cores() -> int:
+    """The cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_session(path: Path, threads: int = 1) -> ort.InferenceSession:
+    """A session for one graph file that works on one image, or batch, with ``threads`` threads.
+
+    The threads sleep when idle rather than spin: spinning would take their cores from the decoders.
+
+    Raises:
+        BundleError: onnxruntime cannot load the graph.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base of their own
+        raise BundleError(
+            f"{path}: onnxruntime {ort.__version__} cannot load this graph: {_first_line(error)}"
+        ) from None
+
+
+class Sessions:
+    """The estimator of ``bundle`` and the graphs of its configurations, loaded, checked and warmed up.
+
+    ``configurations`` (indices in manifest order, default all) says which graphs are loaded.
+
+    Raises:
+        InputError: ``threads`` is not positive.
+        BundleError: a graph cannot be loaded, or answers in another shape than the manifest says.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1, configurations: Iterable[int] | None = None) -> None:
+        if threads < 1:
+            raise InputError(f"expected at least 1 thread, got {threads}")
+        manifest = bundle.manifest
+        entries = manifest.configurations
+        size = manifest.preprocessing
+        self._blank: Pixels = np.zeros((1, size.height, size.width, 3), np.uint8)
+        estimator = bundle.file(manifest.estimator.graph)
+        self._estimator = open_session(estimator, threads)
+        self._check(estimator, self.p_right, len(entries), "configurations")
+        self._graphs: dict[int, ort.InferenceSession] = {}
+        for index in range(len(entries)) if configurations is None else configurations:
+            path = bundle.file(entries[index].graph)
+            self._graphs[index] = open_session(path, threads)
+            self._check(path, partial(self.logits, index), len(manifest.classes), "classes")
+
+    def p_right(self, pixels: Pixels) -> Floats:
+        """The estimator's probability of a right answer, float32 ``[N, configurations]``, of uint8 ``[N, H, W, 3]``."""
+        answer: Floats = self._estimator.run(["p_right"], {"image": pixels})[0]
+        return answer
+
+    def logits(self, index: int, pixels: Pixels) -> Floats:
+        """The logits, float32 ``[N, classes]``, that configuration ``index`` gives for uint8 ``[N, H, W, 3]``."""
+        answer: Floats = self._graphs[index].run(["logits"], {"image": pixels})[0]
+        return answer
+
+    def latency_ms(self, seconds: float = 0.3) -> tuple[float, dict[int, float]]:
+        """Median time of one image on this machine: of the estimator, and of each loaded configuration.
+
+        The candidates take turns for about ``seconds`` in all, at least three times each.
+        """
+        calls: dict[int, Callable[[], object]] = {-1: partial(self.p_right, self._blank)}
+        calls.update((index, partial(self.logits, index, self._blank)) for index in self._graphs)
+        taken: dict[int, list[float]] = {index: [] for index in calls}
+        end = time.perf_counter() + seconds
+        while len(taken[-1]) < 3 or time.perf_counter() < end:
+            for index, call in calls.items():
+                call()  # brings this graph's weights back into the caches
+                start = time.perf_counter()
+                call()
+                taken[index].append(1e3 * (time.perf_counter() - start))
+        medians = {index: float(np.median(times)) for index, times in taken.items()}
+        return medians.pop(-1), medians
+
+    def _check(self, path: Path, run: Callable[[Pixels], Floats], width: int, what: str) -> None:
+        try:
+            answer = run(self._blank)
+        except Exception as error:
+            raise BundleError(f"{path}: this graph cannot read a picture: {_first_line(error)}; export again") from None
+        if answer.shape != (1, width) or answer.dtype != np.float32:
+            raise BundleError(
+                f"{path}: expected float32 [1, {width}] for the manifest's {width} {what}, "
+                f"got {answer.dtype} {list(answer.shape)}; export again"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

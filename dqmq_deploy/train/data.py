@@ -52,7 +52,7 @@ class Dataset:
 
 
 def open_dataset(
-    path: Path, size: int | tuple[int, int], *, threads: int = 2, cache_dir: Path | None = None
+    path: Path | str, size: int | tuple[int, int], *, threads: int = 2, cache_dir: Path | None = None
 ) -> Dataset:
     """Every image of a folder, zip or tar of class folders, decoded to one size.
 
@@ -95,7 +95,7 @@ def open_dataset(
     return dataset
 
 
-def _classes(names: Sequence[str], path: Path) -> tuple[str, ...]:
+def _classes(names: Sequence[str], path: Path | str) -> tuple[str, ...]:
     """The class folders of all these files, sorted; they must lie side by side."""
     if not names:
         raise DataError(f"{path}: expected images in class folders, found no image")

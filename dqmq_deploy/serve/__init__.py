@@ -1,0 +1,1 @@
+"""Whole folders of images through a dispatcher, into a file of results."""

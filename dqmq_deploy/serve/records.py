@@ -1,0 +1,31 @@
+"""The result record: one image, one line."""
+
+from typing import Any, TypeAlias
+
+from dqmq_deploy.runtime.pipeline import Outcome
+from dqmq_deploy.runtime.prediction import Prediction
+
+Record: TypeAlias = dict[str, Any]
+
+FIELDS = ("image", "label", "class_index", "score", "quality", "config", "estimator_ms", "graph_ms", "decode_ms")
+"""The keys of a record, in order. The record of an unreadable image has ``image`` and ``error`` alone."""
+
+COLUMNS = (*FIELDS, "error")
+"""The columns where the format is a table: CSV and Parquet."""
+
+
+def to_record(image: str, outcome: Outcome) -> Record:
+    """The record of ``image``, a path relative to the folder that is served."""
+    if not isinstance(outcome, Prediction):
+        return {"image": image, "error": str(outcome)}
+    return {
+        "image": image,
+        "label": outcome.label,
+        "class_index": outcome.class_index,
+        "score": round(outcome.score, 6),
+        "quality": round(outcome.quality, 6),
+        "config": outcome.config,
+        "estimator_ms": round(outcome.estimator_ms, 4),
+        "graph_ms": round(outcome.graph_ms, 4),
+        "decode_ms": round(outcome.decode_ms, 4),
+    }

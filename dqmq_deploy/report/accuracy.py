@@ -1,0 +1,129 @@
+"""Who is right how often, at what cost: every configuration, the adaptive whole, and what it has to be compared with.
+
+- **adaptive**: the dispatcher's choice at one price;
+- **random routing**: as many images to each configuration, picked at random. What the estimator is worth is the gap;
+- **escalation**: the cheapest on all, the dearest again where the cheapest is unsure, at the adaptive mean BitOPs;
+- **oracle**: for each image the cheapest configuration that is right. No router can beat its accuracy.
+
+Bands cut the images by quality (the estimator's highest p_right) into equally many each.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from dqmq_deploy.bundle.manifest import Manifest
+from dqmq_deploy.report import routing
+from dqmq_deploy.report.intervals import mean_interval, paired_difference, wilson
+from dqmq_deploy.report.outcomes import Outcomes
+from dqmq_deploy.runtime.price import choose
+
+SWEEP_PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 4.0, 60)])
+"""Prices at which the adaptive curve is drawn, beside those of the manifest."""
+
+
+def route_table(outcomes: Outcomes, manifest: Manifest, price: float) -> dict[str, Any]:
+    """Quality bands and the share of each configuration in each band; needs no labels."""
+    route = _route(outcomes, manifest, price)
+    edges, band = routing.quality_bands(outcomes.p_right.max(axis=1))
+    names = [entry.name for entry in manifest.configurations]
+    rows = []
+    for index in range(len(edges) - 1):
+        chosen = route[band == index]
+        shares = routing.mix(chosen, len(names))
+        rows.append(
+            {
+                "low": float(edges[index]),
+                "high": float(edges[index + 1]),
+                "images": len(chosen),
+                "mix": dict(zip(names, shares.tolist(), strict=True)),
+            }
+        )
+    overall = routing.mix(route, len(names))
+    return {
+        "price": price,
+        "images": len(route),
+        "bands": rows,
+        "mix": dict(zip(names, overall.tolist(), strict=True)),
+        "bitops": float(overall @ _bitops(manifest)),
+        "decode_ms_mean": float(outcomes.decode_ms.mean()),
+        "unreadable": len(outcomes.unreadable),
+        "unreadable_first": outcomes.unreadable[:5],
+    }
+
+
+def accuracy_table(outcomes: Outcomes, manifest: Manifest, price: float, seed: int) -> dict[str, Any] | None:
+    """Accuracies overall and by band with 95 % intervals, the baselines of routing, and the price sweep.
+
+    ``None`` where the images carry no labels.
+    """
+    if outcomes.truth is None:
+        return None
+    truth = outcomes.truth
+    right = outcomes.predicted == truth[:, None]
+    route = _route(outcomes, manifest, price)
+    edges, band = routing.quality_bands(outcomes.p_right.max(axis=1))
+    count = len(edges) - 1
+    bitops = _bitops(manifest)
+    cost = np.array([entry.cost for entry in manifest.configurations])
+    shares = routing.mix(route, len(bitops))
+    ours = routing.routed(right, route)
+    oracle_route = routing.cheapest_right(right)
+
+    rows = [_row("adaptive", "adaptive", ours, band, count, float(shares @ bitops))]
+    rows += [
+        _row(entry.name, "configuration", right[:, index], band, count, float(entry.bitops))
+        for index, entry in enumerate(manifest.configurations)
+    ]
+    rows += [
+        _row(name, "baseline", predicted == truth, band, count, None)
+        for name, predicted in outcomes.baseline_predicted.items()
+    ]
+    best = int(np.argmax(right.mean(axis=0)))
+    random = routing.random_routing(right, route, seed=seed)
+    return {
+        "images": len(truth),
+        "price": price,
+        "rows": rows,
+        "random": {
+            **random,
+            "bitops": float(shares @ bitops),
+            "bands": [float(shares @ right[band == index].mean(axis=0)) for index in range(count)],
+        },
+        "escalation": routing.escalation(right, outcomes.score[:, 0], bitops, float(shares @ bitops)),
+        "oracle": {
+            **_row("oracle", "oracle", right.any(axis=1), band, count, None),
+            "bitops": float(routing.mix(oracle_route, len(bitops)) @ bitops),
+        },
+        "best_static": manifest.configurations[best].name,
+        "adaptive_minus_best_static": paired_difference(ours, right[:, best]),
+        "adaptive_minus_random": mean_interval(ours - right @ shares),
+        "sweep": routing.price_sweep(
+            right,
+            outcomes.p_right,
+            cost,
+            bitops,
+            np.concatenate([SWEEP_PRICES, [point.price for point in manifest.price_curve], [price]]),
+        ),
+    }
+
+
+def _route(outcomes: Outcomes, manifest: Manifest, price: float) -> routing.Ints:
+    cost = np.array([entry.cost for entry in manifest.configurations])
+    return choose(outcomes.p_right, cost, price).astype(np.int64)
+
+
+def _bitops(manifest: Manifest) -> routing.Floats:
+    return np.array([entry.bitops for entry in manifest.configurations], np.float64)
+
+
+def _row(
+    name: str, kind: str, right: routing.Bools, band: routing.Ints, count: int, bitops: float | None
+) -> dict[str, Any]:
+    bands = [_share(right[band == index]) for index in range(count)]
+    return {"name": name, "kind": kind, **_share(right), "bitops": bitops, "bands": bands}
+
+
+def _share(right: routing.Bools) -> dict[str, float | int]:
+    low, high = wilson(int(right.sum()), len(right))
+    return {"accuracy": float(right.mean()) if len(right) else 0.0, "low": low, "high": high, "images": len(right)}

@@ -1,0 +1,140 @@
+"""Latency of the estimator, every configuration, the adaptive whole and the baselines, at one number of threads."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dqmq_deploy.report.measure import Samples, measure, ratio
+from dqmq_deploy.report.runners import Pixels, Subject, load_times
+from dqmq_deploy.runtime.dispatcher import Dispatcher
+from dqmq_deploy.runtime.prediction import Prediction
+
+OVERHEAD_RUNS = 200
+"""Calls behind each row of the overhead table, unless they take more than :data:`OVERHEAD_SECONDS`."""
+
+OVERHEAD_SECONDS = 5.0
+
+
+def latency_rows(
+    subjects: Sequence[Subject],
+    dispatcher: Dispatcher | None,
+    sample: Pixels,
+    *,
+    threads: int,
+    batch: int,
+    seconds: float,
+    blocks: int,
+    seed: int,
+    tick: Callable[[float], None],
+) -> list[dict[str, Any]]:
+    """One row for each subject: statistics of single images, ratios to each reference, images per second in batches.
+
+    ``dispatcher`` adds the row ``adaptive``. ``sample`` is uint8 ``[images, H, W, 3]``. References are the baselines
+    and the dearest configuration. ``seconds`` are shared: two thirds for single images, one third for batches.
+    """
+    loads = {subject.name: load_times(subject, threads, sample[:1]) for subject in subjects}
+    single = _candidates(subjects, dispatcher, sample, threads, 1)
+    samples = measure(single, seconds=seconds * 2 / 3, blocks=blocks, seed=seed, tick=lambda done: tick(done * 2 / 3))
+    batched = _candidates(subjects, dispatcher, sample, threads, batch)
+    batch_samples = measure(
+        batched, seconds=seconds / 3, blocks=blocks, seed=seed + 1, tick=lambda done: tick((2 + done) / 3)
+    )
+    kinds = {subject.name: subject.kind for subject in subjects} | {"adaptive": "adaptive"}
+    references = _references(subjects)
+    return [
+        {
+            "name": name,
+            "kind": kinds[name],
+            "threads": threads,
+            **samples[name].statistics(),
+            **loads.get(name, {"load_ms": None, "first_ms": None}),
+            "batch": batch,
+            "images_per_s": batch * 1e3 / float(np.median(batch_samples[name].all_ms)),
+            "ratios": _ratios(name, references, samples),
+        }
+        for name in single
+    ]
+
+
+def overhead_row(dispatcher: Dispatcher, sample: Pixels, batch: int) -> dict[str, Any]:
+    """Where the dispatcher's time goes in calls of ``batch`` images: mean milliseconds per image and share.
+
+    ``estimator_ms`` is the estimator and the choice of route; ``dispatch_ms`` is what is neither that nor graph.
+    """
+    classify = _classifier(dispatcher, sample, batch)
+    for _ in range(5):
+        classify()
+    wall_ms = estimator_ms = graph_ms = 0.0
+    images = 0
+    deadline = time.perf_counter() + OVERHEAD_SECONDS
+    for _ in range(OVERHEAD_RUNS):
+        start = time.perf_counter()
+        predictions = classify()
+        now = time.perf_counter()
+        wall_ms += (now - start) * 1e3
+        estimator_ms += sum(prediction.estimator_ms for prediction in predictions)
+        graph_ms += sum(prediction.graph_ms for prediction in predictions)
+        images += len(predictions)
+        if now > deadline:
+            break
+    return {
+        "batch": batch,
+        "images": images,
+        "estimator_ms": estimator_ms / images,
+        "dispatch_ms": max(0.0, wall_ms - estimator_ms - graph_ms) / images,
+        "graph_ms": graph_ms / images,
+        "total_ms": wall_ms / images,
+        "share": max(0.0, wall_ms - graph_ms) / wall_ms,
+    }
+
+
+def _candidates(
+    subjects: Sequence[Subject], dispatcher: Dispatcher | None, sample: Pixels, threads: int, batch: int
+) -> dict[str, Callable[[], object]]:
+    candidates: dict[str, Callable[[], object]] = {}
+    pixels = next(_Cycle(sample, batch))
+    for subject in subjects:
+        runner = subject.open(threads, batch)
+        candidates[subject.name] = _bound(runner.run, runner.prepare(pixels))
+    if dispatcher is not None:
+        candidates["adaptive"] = _classifier(dispatcher, sample, batch)
+    return candidates
+
+
+def _classifier(dispatcher: Dispatcher, sample: Pixels, batch: int) -> Callable[[], list[Prediction]]:
+    """The dispatcher on the sample, around and around: the way of single images, or batches."""
+    batches = _Cycle(sample, batch)
+    if batch == 1:
+        return lambda: [dispatcher(next(batches)[0])]
+    return lambda: dispatcher.classify_batch(next(batches))
+
+
+def _bound(run: Callable[[Any], object], feed: object) -> Callable[[], object]:
+    return lambda: run(feed)
+
+
+class _Cycle:
+    """Batches from a sample, around and around."""
+
+    def __init__(self, sample: Pixels, batch: int) -> None:
+        repeats = -(-batch // len(sample))
+        self._sample = np.concatenate([sample] * (repeats + 1))
+        self._images = len(sample)
+        self._batch = batch
+        self._at = 0
+
+    def __next__(self) -> Pixels:
+        pixels = self._sample[self._at : self._at + self._batch]
+        self._at = (self._at + self._batch) % self._images
+        return pixels
+
+
+def _references(subjects: Sequence[Subject]) -> list[str]:
+    configurations = [subject.name for subject in subjects if subject.kind == "configuration"]
+    return [subject.name for subject in subjects if subject.kind == "baseline"] + configurations[-1:]
+
+
+def _ratios(name: str, references: Sequence[str], samples: dict[str, Samples]) -> dict[str, Any]:
+    return {other: ratio(samples[name], samples[other]) for other in references if other != name}

@@ -21,7 +21,8 @@ from PIL import Image
 
 from benchmarks.digits import load
 from dqmq_deploy.quality.degradations import AS_IT_IS, KINDS, mixed
-from dqmq_deploy.show import percent, table
+from dqmq_deploy.report.numbers import ms, percent
+from dqmq_deploy.show import table
 from dqmq_deploy.terminal import console
 
 CHECKPOINT = Path("models/resnet8-digits/checkpoint.pt")
@@ -90,7 +91,7 @@ def print_results(path: Path) -> None:
     out.print()
     by_route = [(route, [record for record in records if record["config"] == route]) for route in routes]
     rows = [
-        (route, len(chosen), percent(accuracy(chosen)), f"{np.mean([r['graph_ms'] for r in chosen]):.3f}")
+        (route, len(chosen), percent(accuracy(chosen)), ms(float(np.mean([record["graph_ms"] for record in chosen]))))
         for route, chosen in by_route
     ]
     out.print(table("Accuracy by route", ("route", ">images", ">accuracy", ">graph ms"), rows))

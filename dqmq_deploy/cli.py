@@ -23,6 +23,9 @@ from dqmq_deploy.errors import DqmqError, InputError
 
 P = ParamSpec("P")
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 EXTRAS = {"torch": "train", "onnx": "train", "pyarrow": "parquet", "openvino": "openvino"}
 """Which extra of the package installs a module that a command may miss."""
 
@@ -82,19 +85,6 @@ def _print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def _find_bundle(given: Path | None) -> Path:
-    """The bundle asked for, else ``$DQMQ_BUNDLE``, else the only ``*.dqmq`` in the current folder."""
-    if given is not None:
-        return given
-    if variable := os.environ.get("DQMQ_BUNDLE"):
-        return Path(variable)
-    found = sorted(Path().glob("*.dqmq"))
-    if len(found) != 1:
-        names = ", ".join(map(str, found)) if found else "none"
-        raise InputError(f"expected exactly one *.dqmq in the current folder, found {names}; give --bundle NAME.dqmq")
-    return found[0]
-
-
 def _names(text: str) -> tuple[str, ...]:
     """Names out of ``a,b``; an empty text is none."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -105,6 +95,53 @@ def _counts(text: str, option: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option}: expected numbers with commas, such as 1,2, got '{text}'") from None
+
+
+@command
+def serve(
+    images: Annotated[Path, typer.Option(help="Folder; every image below it is classified.")],
+    bundle: Annotated[Path | None, typer.Option(help="Default: $DQMQ_BUNDLE, else the only *.dqmq here.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Results: .jsonl, .csv or .parquet.")] = Path(
+        "results.jsonl"
+    ),
+    price: Annotated[float | None, typer.Option(help="Accuracy given up per unit of cost; 0 buys the best.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Most accurate within this mean time an image.")] = None,
+    min_accuracy: Annotated[float | None, typer.Option(help="Cheapest with at least this accuracy, 0 to 1.")] = None,
+    config: Annotated[str | None, typer.Option(help="One configuration for every image.")] = None,
+    labels: Annotated[str | None, typer.Option(help="folders: an image's first folder is its class.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with new images until interrupted.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the output's records, do the rest.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads that compute; default: all cores.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Classify a folder of images, each by the configuration that pays for it."""
+    from dqmq_deploy.serve.job import ServeJob
+    from dqmq_deploy.serve.job import serve as run
+    from dqmq_deploy.show import serve_note, show_served
+    from dqmq_deploy.terminal import progress
+
+    job = ServeJob(
+        images=images,
+        bundle=bundle,
+        output=output,
+        price=price,
+        max_latency_ms=max_latency_ms,
+        min_accuracy=min_accuracy,
+        config=config,
+        labels=labels,
+        watch=watch,
+        resume=resume,
+        threads=threads,
+    )
+    with progress() as tell:
+        summary = run(job, lambda at: tell("serving", None if watch else at.done / max(1, at.total), serve_note(at)))
+    if as_json:
+        _print_json(summary.to_dict())
+    else:
+        show_served(summary)
+    if summary.interrupted and not watch:
+        raise typer.Exit(INTERRUPTED)
 
 
 @command

@@ -31,7 +31,6 @@ FLOAT_ARITHMETIC = frozenset(
         "GlobalAveragePool",
         "MatMul",
         "MatMulNBits",
-        "Mul",
         "NhwcFusedConv",
         "Relu",
     }

@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from dqmq_deploy.bits import Layer, mean_bits
-from dqmq_deploy.doctor import GraphReport
+from dqmq_deploy.report.numbers import bitops, ms, percent, size
 from dqmq_deploy.terminal import console
+
+if TYPE_CHECKING:
+    from dqmq_deploy.doctor import GraphReport
+    from dqmq_deploy.serve.job import Progress
+    from dqmq_deploy.serve.summary import ServeSummary
 
 BIT_STYLES = {2: "green", 4: "yellow", 8: "red"}
 """Cheap to dear."""
@@ -45,29 +51,6 @@ def bits_at_a_glance(bits: Sequence[int]) -> Text:
     return Text(" ").join(texts)
 
 
-def percent(share: float | None) -> str | None:
-    """A share, 0 to 1, as per cent with one digit."""
-    return None if share is None else f"{100 * share:.1f} %"
-
-
-def size(count: float) -> str:
-    """Bytes, readable.
-
-    >>> size(1536), size(20)
-    ('1.5 KiB', '20 B')
-    """
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-def mega(count: float) -> str:
-    """A count in millions."""
-    return f"{count / 1e6:.2f}"
-
-
 def shortened(names: Sequence[str], most: int = 12) -> str:
     """The first names of a long list, and how many more there are."""
     rest = f", and {len(names) - most} more" if len(names) > most else ""
@@ -96,13 +79,14 @@ def show_bundle(found: Mapping[str, Any]) -> None:
     )
     out.print(f"{len(names)} classes: {shortened(names)}")
     out.print(
-        f"images: {preprocessing['mode']} {preprocessing['width']}x{preprocessing['height']}, {preprocessing['resize']}ed"
+        f"images: {preprocessing['mode']} {preprocessing['width']}x{preprocessing['height']}, "
+        f"{preprocessing['resize']}ed to it"
     )
     out.print(f"made with: {mapping(found['versions'])}")
     out.print()
     show_configurations(found)
     out.print()
-    columns = (">price", ">accuracy", ">M BitOPs", ">ms", "share of each configuration")
+    columns = (">price", ">accuracy", ">BitOPs", ">ms", "share of each configuration")
     curve = found["price_curve"]
     picked = (
         curve
@@ -113,8 +97,8 @@ def show_bundle(found: Mapping[str, Any]) -> None:
         (
             f"{point['price']:.4f}",
             percent(point["accuracy"]),
-            mega(point["bitops"]),
-            f"{point['latency_ms']:.3f}",
+            bitops(point["bitops"]),
+            ms(point["latency_ms"]),
             mapping({name: f"{100 * share:.0f} %" for name, share in point["mix"].items() if share}),
         )
         for point in picked
@@ -125,16 +109,16 @@ def show_bundle(found: Mapping[str, Any]) -> None:
 def show_configurations(manifest: Mapping[str, Any]) -> None:
     """One row a configuration, cheapest first."""
     layers = [Layer(**layer) for layer in manifest["layers"]]
-    columns = ("configuration", "bits", ">mean", ">M BitOPs", ">size", ">accuracy", ">ms", ">agrees with torch")
+    columns = ("configuration", "bits", ">mean", ">BitOPs", ">size", ">accuracy", ">ms", ">agrees with torch")
     rows = [
         (
             entry["name"],
             bits_at_a_glance([entry["bits"][layer.name] for layer in layers]),
             f"{mean_bits(layers, entry['bits']):.1f}",
-            mega(entry["bitops"]),
+            bitops(entry["bitops"]),
             size(entry["bytes"]),
             percent(entry["accuracy"]),
-            f"{entry['latency_ms']:.3f}",
+            ms(entry["latency_ms"]),
             percent(entry["parity"]["top1_agreement"]),
         )
         for entry in manifest["configurations"]
@@ -142,7 +126,7 @@ def show_configurations(manifest: Mapping[str, Any]) -> None:
     console().print(table("Configurations, bits per layer from input to output", columns, rows))
 
 
-def show_checkup(machine: Mapping[str, Any], reports: Sequence[GraphReport]) -> None:
+def show_checkup(machine: Mapping[str, Any], reports: Sequence["GraphReport"]) -> None:
     """What ``doctor`` found."""
     out = console()
     quota = f", {machine['cpu_quota_cores']:g} of them allowed" if machine["cpu_quota_cores"] else ""
@@ -162,3 +146,59 @@ def show_checkup(machine: Mapping[str, Any], reports: Sequence[GraphReport]) -> 
         out.print(f"{report.graph}: {verdict} ({mapping(report.operators)})")
         for node in report.float_nodes:
             out.print(f"  float {node.op_type}: {node.node}")
+
+
+def serve_note(at: "Progress") -> str:
+    """How a run of ``serve`` goes, in a few words."""
+    routes = mapping({name: percent(count / max(1, at.done - at.errors), 0) for name, count in at.routes.items()})
+    errors = f", {at.errors} unreadable" if at.errors else ""
+    speed = f"{at.done / at.seconds:.0f} a second" if at.seconds > 0 else ""
+    return f"{at.done}/{at.total} images{errors}, {speed}; {routes}"
+
+
+def show_served(summary: "ServeSummary") -> None:
+    """What ``serve`` did."""
+    out = console()
+    known = summary.accuracy is not None
+    for title, head, groups in (
+        ("By quality, as the estimator sees it", "quality", summary.by_quality),
+        ("By route", "configuration", summary.by_route),
+    ):
+        columns = (head, ">images", ">share", *([">right", ">accuracy"] if known else []))
+        rows = [
+            (group.name, group.images, percent(group.share), *([group.right, percent(group.accuracy)] if known else []))
+            for group in groups
+        ]
+        out.print(table(title, columns, rows))
+        out.print()
+    times = mapping({name: ms(getattr(summary, f"{name}_ms"), unit=True) for name in ("decode", "estimator", "graph")})
+    out.print(
+        f"{summary.images} images in {summary.seconds:.1f} s, {summary.images_per_second:.0f} a second; mean {times}"
+    )
+    if known:
+        out.print(f"right on {percent(summary.accuracy)}")
+    if summary.mean_cost is not None:
+        price = "one configuration for all" if summary.price is None else f"price {summary.price:g}"
+        out.print(f"mean cost {percent(summary.mean_cost)} of the dearest configuration, {price}")
+    if summary.resumed:
+        out.print(f"{summary.resumed} images were classified before")
+    if summary.errors:
+        out.print(f"{summary.errors} images could not be read: their records say why")
+    if summary.interrupted:
+        out.print("interrupted: --resume does the rest")
+    out.print(f"results: {summary.output}", soft_wrap=True)
+
+
+def show_report(report: dict[str, Any], out: Path) -> None:
+    """The heart of what ``bench`` measured, and where the rest is."""
+    from dqmq_deploy.report.tables import accuracy_and_cost, accuracy_by_quality, latency
+
+    screen = console()
+    for found in (accuracy_and_cost(report), accuracy_by_quality(report), latency(report, threads=1)):
+        if found is not None:
+            columns = [column if i == 0 else f">{column}" for i, column in enumerate(found.columns)]
+            screen.print(table(found.title, columns, found.rows))
+            screen.print()
+    for sentence in [*report["summary"], *report["notes"]]:
+        screen.print(f"- {sentence}")
+    screen.print(f"\nThe report: [bold]{out / 'report.html'}[/], and report.json, report.md beside it", soft_wrap=True)

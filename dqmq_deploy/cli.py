@@ -85,6 +85,19 @@ def _print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+def _show_path(path: Path, as_json: bool) -> None:
+    """What a checkpoint or a bundle holds."""
+    from dqmq_deploy.describe import describe
+
+    found = describe(path)
+    if as_json:
+        _print_json(found)
+    else:
+        from dqmq_deploy.show import show_description
+
+        show_description(found)
+
+
 def _names(text: str) -> tuple[str, ...]:
     """Names out of ``a,b``; an empty text is none."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -95,6 +108,55 @@ def _counts(text: str, option: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option}: expected numbers with commas, such as 1,2, got '{text}'") from None
+
+
+@command
+def train(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file; models/ has some to start from.")],
+    data: Annotated[Path, typer.Option(help="A folder, or a zip, with one folder of images a class.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint; its log lies beside it.")] = Path(
+        "checkpoint.pt"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint, bit by bit as if never stopped.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the recipe.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a network at several precisions, its bit-width policy and its quality estimator."""
+    from dqmq_deploy.show import TrainingNews
+    from dqmq_deploy.terminal import progress
+    from dqmq_deploy.train.run import TrainJob
+    from dqmq_deploy.train.run import train as run
+
+    job = TrainJob(recipe=recipe, data=data, out=out, resume=resume, overrides=tuple(settings or ()))
+    with progress() as shown:
+        run(job, TrainingNews(shown).hear)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
+        _show_path(out, as_json)
+
+
+@command
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="What train wrote.")],
+    out: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The bundle; default: the model's name.dqmq.")
+    ] = None,
+    with_baselines: Annotated[
+        bool, typer.Option("--with-baselines", help="Add float and int8 graphs of the same network, for bench.")
+    ] = False,
+    flat: Annotated[bool, typer.Option("--flat", help="Add plain QDQ graphs, for other runtimes.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compile a checkpoint into a bundle and check every graph against torch; needs no data."""
+    from dqmq_deploy.export.run import export as run
+
+    result = run(checkpoint, out, with_baselines=with_baselines, flat=flat)
+    _show_path(result.path, as_json)
 
 
 @command
@@ -134,8 +196,10 @@ def serve(
         resume=resume,
         threads=threads,
     )
-    with progress() as tell:
-        summary = run(job, lambda at: tell("serving", None if watch else at.done / max(1, at.total), serve_note(at)))
+    with progress() as shown:
+        summary = run(
+            job, lambda at: shown.tell("serving", None if watch else at.done / max(1, at.total), serve_note(at))
+        )
     if as_json:
         _print_json(summary.to_dict())
     else:
@@ -153,7 +217,7 @@ def bench(
     ] = "auto",
     against: Annotated[str, typer.Option(help="Baselines, with commas.")] = "fp32,ort-int8,openvino-int8",
     threads: Annotated[str, typer.Option(help="Numbers of threads, with commas.")] = "1",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of report.html, report.json, report.md.")] = Path(
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder of report.html, report.json, report.md.")] = Path(
         "report"
     ),
     price: Annotated[float | None, typer.Option(help="Price of the adaptive row; defaults to the bundle's.")] = None,
@@ -180,8 +244,8 @@ def bench(
         price=price,
         seed=seed,
     )
-    with progress() as tell:
-        report = measure(job, lambda stage, share: tell(stage, share, ""))
+    with progress() as shown:
+        report = measure(job, shown.tell)
     if as_json:
         _print_json(report)
     else:
@@ -197,15 +261,7 @@ def inspect(
     debug: Debug = False,
 ) -> None:
     """Show what a checkpoint or a bundle holds."""
-    from dqmq_deploy.describe import describe
-
-    found = describe(path)
-    if as_json:
-        _print_json(found)
-    else:
-        from dqmq_deploy.show import show_description
-
-        show_description(found)
+    _show_path(path, as_json)
 
 
 @command

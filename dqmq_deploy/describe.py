@@ -28,3 +28,48 @@ def _describe_bundle(path: Path) -> dict[str, Any]:
     manifest = Bundle.open(path).manifest
     size = sum(entry.size for entry in manifest.files.values()) + os.path.getsize(path / MANIFEST)
     return {"kind": "bundle", "path": str(path), "bytes": size, **asdict(manifest)}
+
+
+def _describe_checkpoint(path: Path) -> dict[str, Any]:
+    from dqmq_deploy.bits import Layer, bitops, mean_bits, weight_bytes
+    from dqmq_deploy.train.checkpoint import load
+
+    content = load(path)
+    layers = [Layer(**layer) for layer in content["layers"]]
+    found: dict[str, Any] = {
+        "kind": "checkpoint",
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "name": content["name"],
+        "classes": content["classes"],
+        "preprocessing": content["preprocessing"],
+        "layers": [asdict(layer) for layer in layers],
+        "recipe": content["recipe"],
+        "finished": "configurations" in content,
+    }
+    if not found["finished"]:
+        return {**found, "position": content["training"]["position"]}
+
+    from dqmq_deploy.quant.compiled import open_compiled
+
+    compiled = open_compiled(path)
+    accuracy = compiled.curve_right.mean(axis=0).tolist()
+    configurations = [
+        {
+            "name": configuration.name,
+            "bits": dict(configuration.bits),
+            "mean_bits": mean_bits(layers, configuration.bits),
+            "bitops": bitops(layers, configuration.bits),
+            "weight_bytes": weight_bytes(layers, configuration.bits),
+            "accuracy": right,
+        }
+        for configuration, right in zip(compiled.configurations, accuracy, strict=True)
+    ]
+    return {
+        **found,
+        "configurations": configurations,
+        "default_price": compiled.default_price,
+        "calibration_images": len(compiled.calibration_images),
+        "held_out_images": len(compiled.curve_right),
+        "notes": content["notes"],
+    }

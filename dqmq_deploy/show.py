@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from dqmq_deploy.bits import Layer, mean_bits
-from dqmq_deploy.report.numbers import bitops, ms, percent, size
+from dqmq_deploy.report.numbers import bitops, digits3, ms, percent, size
 from dqmq_deploy.terminal import console
 
 if TYPE_CHECKING:
     from dqmq_deploy.doctor import GraphReport
     from dqmq_deploy.serve.job import Progress
     from dqmq_deploy.serve.summary import ServeSummary
+    from dqmq_deploy.terminal import Teller
 
 BIT_STYLES = {2: "green", 4: "yellow", 8: "red"}
 """Cheap to dear."""
@@ -73,15 +75,7 @@ def show_description(found: Mapping[str, Any]) -> None:
 def show_bundle(found: Mapping[str, Any]) -> None:
     """A bundle's classes, configurations and price curve; ``found`` is as from ``describe``."""
     out = console()
-    preprocessing, names = found["preprocessing"], found["classes"]
-    out.print(
-        f"[bold]{found['name']}[/] bundle, {size(found['bytes'])} in {len(found['files']) + 1} files: {found['path']}"
-    )
-    out.print(f"{len(names)} classes: {shortened(names)}")
-    out.print(
-        f"images: {preprocessing['mode']} {preprocessing['width']}x{preprocessing['height']}, "
-        f"{preprocessing['resize']}ed to it"
-    )
+    _show_head(found, f"bundle, {size(found['bytes'])} in {len(found['files']) + 1} files")
     out.print(f"made with: {mapping(found['versions'])}")
     out.print()
     show_configurations(found)
@@ -104,6 +98,54 @@ def show_bundle(found: Mapping[str, Any]) -> None:
         for point in picked
     ]
     out.print(table(f"What a price buys (default {found['default_price']:.4f})", columns, rows))
+
+
+def show_checkpoint(found: Mapping[str, Any]) -> None:
+    """A checkpoint's classes, training and configurations; ``found`` is as from ``describe``."""
+    out = console()
+    recipe, layers = found["recipe"], [Layer(**layer) for layer in found["layers"]]
+    macs = digits3(sum(layer.macs for layer in layers) / 1e6)
+    weights = digits3(sum(layer.weight_count for layer in layers) / 1e3)
+    _show_head(found, f"checkpoint, {size(found['bytes'])}")
+    out.print(
+        f"network: {recipe['net']['name']}, {len(layers)} layers, {weights} k weights, {macs} M multiply-accumulates"
+    )
+    epochs = f"{recipe['train']['float_epochs']} float and {recipe['train']['epochs']} quantized epochs"
+    if not found["finished"]:
+        at = found["position"]
+        out.print(
+            f"training: stopped in epoch {at['epoch'] + 1}, step {at['step']}, of {epochs}; train --resume goes on"
+        )
+        return
+    out.print(f"training: {epochs}, seed {recipe['seed']}; carries {found['calibration_images']} calibration images")
+    out.print()
+    columns = ("configuration", "bits", ">mean", ">BitOPs", ">weights", ">accuracy")
+    rows = [
+        (
+            entry["name"],
+            bits_at_a_glance([entry["bits"][layer.name] for layer in layers]),
+            f"{entry['mean_bits']:.1f}",
+            bitops(entry["bitops"]),
+            size(entry["weight_bytes"]),
+            percent(entry["accuracy"]),
+        )
+        for entry in found["configurations"]
+    ]
+    title = (
+        f"Configurations, bits per layer from input to output; accuracy on {found['held_out_images']} held-out images"
+    )
+    out.print(table(title, columns, rows))
+    out.print(f"default price {digits3(found['default_price'])}")
+
+
+def _show_head(found: Mapping[str, Any], what: str) -> None:
+    """What a bundle and a checkpoint have in common."""
+    preprocessing, names = found["preprocessing"], found["classes"]
+    side = f"{preprocessing['width']}x{preprocessing['height']}"
+    out = console()
+    out.print(f"[bold]{found['name']}[/] {what}: {found['path']}", soft_wrap=True)
+    out.print(f"{len(names)} classes: {shortened(names)}")
+    out.print(f"images: {preprocessing['mode']}, {preprocessing['resize']}ed to {side}")
 
 
 def show_configurations(manifest: Mapping[str, Any]) -> None:
@@ -146,6 +188,49 @@ def show_checkup(machine: Mapping[str, Any], reports: Sequence["GraphReport"]) -
         out.print(f"{report.graph}: {verdict} ({mapping(report.operators)})")
         for node in report.float_nodes:
             out.print(f"  float {node.op_type}: {node.node}")
+
+
+class TrainingNews:
+    """Turns the events of ``train`` into progress, and a line for each epoch."""
+
+    def __init__(self, shown: "Teller") -> None:
+        self._shown = shown
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Take in one event."""
+        kind = event["event"]
+        if kind == "start":
+            self._shown.say(
+                f"{event['name']}: {event['images']} images to train on, {event['held_out']} held out, "
+                f"{event['classes']} classes, {digits3(event['macs'] / 1e6)} M multiply-accumulates an image"
+            )
+        elif kind == "step":
+            batches, epochs = event["batches"], event["epochs"]
+            share = (event["epoch"] * batches + event["batch"]) / (epochs * batches)
+            note = f"epoch {event['epoch'] + 1}/{epochs} ({event['phase']}), loss {digits3(event['loss'])}"
+            self._shown.tell("training", share, note + _policy_note(event))
+        elif kind == "epoch":
+            self._shown.say(f"epoch {event['epoch']}/{event['epochs']}: {_accuracies(event)}{_policy_note(event)}")
+        elif kind == "stage":
+            self._shown.tell("finishing", None, event["what"])
+        elif kind == "done":
+            self._shown.say(f"trained in {event['seconds']:.0f} s")
+
+
+def _accuracies(event: Mapping[str, Any]) -> str:
+    """Accuracy at each precision, on held-out images as they are and degraded."""
+    parts = [
+        f"{'float' if name == 'float' else f'{name} bits'} {percent(found['as_it_is'])}, {percent(found['degraded'])}"
+        for name, found in event["accuracy"].items()
+    ]
+    return f"right as they are, degraded: {'; '.join(parts)}"
+
+
+def _policy_note(event: Mapping[str, Any]) -> str:
+    """Mean bits and cost that the policy chooses, once it chooses."""
+    if not isfinite(event["mean_bits"]):
+        return ""
+    return f"; policy {event['mean_bits']:.1f} bits, cost {percent(event['cost'])}"
 
 
 def serve_note(at: "Progress") -> str:

@@ -5,8 +5,9 @@ Results go to standard output, progress to standard error, so that either can be
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,8 +18,15 @@ PIPE_WIDTH = 140
 PLAIN_INTERVAL_S = 10.0
 """Without a terminal, progress says a line no more often than this."""
 
-Tell = Callable[[str, float | None, str], None]
-"""Hears the stage, the share of it that is done (0 to 1, None if nobody knows) and a few words on how it goes."""
+
+class Teller(Protocol):
+    """What work tells of itself while it runs."""
+
+    def tell(self, stage: str, share: float | None, note: str = "") -> None:
+        """The stage, the share of it that is done (0 to 1, None if nobody knows), and a few words on how it goes."""
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -28,19 +36,19 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def progress() -> Iterator[Tell]:
-    """Give a function that shows progress: a bar with the time left in a terminal, else a line now and then.
+def progress() -> Iterator[Teller]:
+    """Give what shows progress: a bar with the time left in a terminal, else a line now and then.
 
     The first and the last state of each stage are always shown.
     """
     output = console(stderr=True)
     if output.is_terminal:
         with _bars(output) as bars:
-            yield _Bars(bars).tell
+            yield _Bars(bars)
     else:
         lines = PlainLines()
         try:
-            yield lines.tell
+            yield lines
         finally:
             lines.close()
 
@@ -72,6 +80,9 @@ class _Bars:
         known = share is not None
         self._bars.update(self._task, completed=share or 0.0, total=1.0 if known else None, note=note)
 
+    def say(self, line: str) -> None:
+        self._bars.console.print(line)
+
 
 class PlainLines:
     """Progress as lines on standard error."""
@@ -95,6 +106,11 @@ class PlainLines:
         if now - self._told_at >= PLAIN_INTERVAL_S:
             self._told_at = now
             self.close()
+
+    def say(self, line: str) -> None:
+        """Say so now."""
+        self.close()
+        print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Say what has not been said yet."""

@@ -9,10 +9,10 @@ from dqmq_deploy.terminal import console, progress
 
 def test_progress_in_a_log_tells_the_first_and_the_last_state_of_each_stage(capsys: pytest.CaptureFixture[str]) -> None:
     """A thousand updates within a moment are two lines a stage, not a thousand."""
-    with progress() as tell:
+    with progress() as shown:
         for stage in ("reading", "running"):
             for i in range(1000):
-                tell(stage, (i + 1) / 1000, f"image {i}")
+                shown.tell(stage, (i + 1) / 1000, f"image {i}")
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines] == ["reading", "reading", "running", "running"]
     assert "image 0" in lines[0] and "100 %" in lines[-1] and "image 999" in lines[-1]
@@ -24,9 +24,9 @@ def test_progress_in_a_log_goes_on_now_and_then(
     """After the interval there is another line, with the time left."""
     now = iter(range(0, 1000, 5))
     monkeypatch.setattr(terminal.time, "monotonic", lambda: float(next(now)))
-    with progress() as tell:
+    with progress() as shown:
         for i in range(5):
-            tell("running", i / 8, "")
+            shown.tell("running", i / 8, "")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert lines[1] == "running  25 %, 30 s left"
@@ -34,16 +34,16 @@ def test_progress_in_a_log_goes_on_now_and_then(
 
 def test_progress_without_a_known_end_tells_no_share(capsys: pytest.CaptureFixture[str]) -> None:
     """Watching a folder never ends."""
-    with progress() as tell:
-        tell("watching", None, "12 images")
+    with progress() as shown:
+        shown.tell("watching", None, "12 images")
     assert capsys.readouterr().err == "watching  12 images\n"
 
 
 def test_the_last_state_is_told_when_the_work_fails(capsys: pytest.CaptureFixture[str]) -> None:
     """A log shows how far it got."""
-    with pytest.raises(RuntimeError), progress() as tell:
-        tell("running", 0.0, "")
-        tell("running", 0.5, "half")
+    with pytest.raises(RuntimeError), progress() as shown:
+        shown.tell("running", 0.0, "")
+        shown.tell("running", 0.5, "half")
         raise RuntimeError
     assert "half" in capsys.readouterr().err
 

@@ -127,7 +127,7 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a network at several precisions, its bit-width policy and its quality estimator."""
-    from dqmq_deploy.show import TrainingNews
+    from dqmq_deploy.news import TrainingNews
     from dqmq_deploy.terminal import progress
     from dqmq_deploy.train.run import TrainJob
     from dqmq_deploy.train.run import train as run
@@ -178,9 +178,10 @@ def serve(
     debug: Debug = False,
 ) -> None:
     """Classify a folder of images, each by the configuration that pays for it."""
+    from dqmq_deploy.news import serve_note
     from dqmq_deploy.serve.job import ServeJob
     from dqmq_deploy.serve.job import serve as run
-    from dqmq_deploy.show import serve_note, show_served
+    from dqmq_deploy.show import show_served
     from dqmq_deploy.terminal import progress
 
     job = ServeJob(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,7 @@ from dqmq_deploy.terminal import console
 
 if TYPE_CHECKING:
     from dqmq_deploy.doctor import GraphReport
-    from dqmq_deploy.serve.job import Progress
     from dqmq_deploy.serve.summary import ServeSummary
-    from dqmq_deploy.terminal import Teller
 
 BIT_STYLES = {2: "green", 4: "yellow", 8: "red"}
 """Cheap to dear."""
@@ -28,10 +25,13 @@ GLANCE_LAYERS = 32
 CURVE_ROWS = 8
 """A longer price curve is shown by as many of its points, evenly picked."""
 
+LATENCY_KEYS = ("p50_ms", "p90_ms", "p99_ms")
+"""What a terminal shows of a latency; the report has the rest."""
+
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """A plain table. Columns whose name starts with ``>`` are aligned to the right; ``None`` is shown as a dash."""
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for column in columns:
         right = column.startswith(">")
         drawn.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=right)
@@ -190,57 +190,6 @@ def show_checkup(machine: Mapping[str, Any], reports: Sequence["GraphReport"]) -
             out.print(f"  float {node.op_type}: {node.node}")
 
 
-class TrainingNews:
-    """Turns the events of ``train`` into progress, and a line for each epoch."""
-
-    def __init__(self, shown: "Teller") -> None:
-        self._shown = shown
-
-    def hear(self, event: Mapping[str, Any]) -> None:
-        """Take in one event."""
-        kind = event["event"]
-        if kind == "start":
-            self._shown.say(
-                f"{event['name']}: {event['images']} images to train on, {event['held_out']} held out, "
-                f"{event['classes']} classes, {digits3(event['macs'] / 1e6)} M multiply-accumulates an image"
-            )
-        elif kind == "step":
-            batches, epochs = event["batches"], event["epochs"]
-            share = (event["epoch"] * batches + event["batch"]) / (epochs * batches)
-            note = f"epoch {event['epoch'] + 1}/{epochs} ({event['phase']}), loss {digits3(event['loss'])}"
-            self._shown.tell("training", share, note + _policy_note(event))
-        elif kind == "epoch":
-            self._shown.say(f"epoch {event['epoch']}/{event['epochs']}: {_accuracies(event)}{_policy_note(event)}")
-        elif kind == "stage":
-            self._shown.tell("finishing", None, event["what"])
-        elif kind == "done":
-            self._shown.say(f"trained in {event['seconds']:.0f} s")
-
-
-def _accuracies(event: Mapping[str, Any]) -> str:
-    """Accuracy at each precision, on held-out images as they are and degraded."""
-    parts = [
-        f"{'float' if name == 'float' else f'{name} bits'} {percent(found['as_it_is'])}, {percent(found['degraded'])}"
-        for name, found in event["accuracy"].items()
-    ]
-    return f"right as they are, degraded: {'; '.join(parts)}"
-
-
-def _policy_note(event: Mapping[str, Any]) -> str:
-    """Mean bits and cost that the policy chooses, once it chooses."""
-    if not isfinite(event["mean_bits"]):
-        return ""
-    return f"; policy {event['mean_bits']:.1f} bits, cost {percent(event['cost'])}"
-
-
-def serve_note(at: "Progress") -> str:
-    """How a run of ``serve`` goes, in a few words."""
-    routes = mapping({name: percent(count / max(1, at.done - at.errors), 0) for name, count in at.routes.items()})
-    errors = f", {at.errors} unreadable" if at.errors else ""
-    speed = f"{at.done / at.seconds:.0f} a second" if at.seconds > 0 else ""
-    return f"{at.done}/{at.total} images{errors}, {speed}; {routes}"
-
-
 def show_served(summary: "ServeSummary") -> None:
     """What ``serve`` did."""
     out = console()
@@ -276,14 +225,21 @@ def show_served(summary: "ServeSummary") -> None:
 
 def show_report(report: dict[str, Any], out: Path) -> None:
     """The heart of what ``bench`` measured, and where the rest is."""
-    from dqmq_deploy.report.tables import accuracy_and_cost, accuracy_by_quality, latency
+    from dqmq_deploy.report.tables import accuracy_and_cost, accuracy_by_quality
 
     screen = console()
-    for found in (accuracy_and_cost(report), accuracy_by_quality(report), latency(report, threads=1)):
+    for found in (accuracy_and_cost(report), accuracy_by_quality(report)):
         if found is not None:
             columns = [column if i == 0 else f">{column}" for i, column in enumerate(found.columns)]
             screen.print(table(found.title, columns, found.rows))
             screen.print()
+    rows = [
+        (row["name"], row["threads"], *(ms(row[key]) for key in LATENCY_KEYS), f"{row['images_per_s']:,.0f}")
+        for row in report["latency"]
+    ]
+    columns = ("", ">threads", ">p50 ms", ">p90 ms", ">p99 ms", ">images/s in batches")
+    screen.print(table("Latency", columns, rows))
+    screen.print()
     for sentence in [*report["summary"], *report["notes"]]:
         screen.print(f"- {sentence}")
     screen.print(f"\nThe report: [bold]{out / 'report.html'}[/], and report.json, report.md beside it", soft_wrap=True)

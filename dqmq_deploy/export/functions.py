@@ -24,6 +24,7 @@ Why the bodies are written as they are, each found by measuring onnxruntime 1.20
 - ``w_zp`` spelled out for every channel: without it a Gemm stays in float on 1.32 and fails on 1.20;
 - the bias scale is the product of the very two scales: any other loses the fusion without a word;
 - ``Clip`` on uint8 narrows the input: masking with BitwiseAnd costs 30 % of the graph;
+- transposes on the codes, not on the numbers: else one DequantizeLinear and QuantizeLinear pair stays behind a Clip;
 - ``If`` on a constant picks the Clip: function overloads do not resolve on 1.20.
 """
 
@@ -85,21 +86,29 @@ _INPUT = """
         then_branch = narrow () => (uint8[] clipped) { clipped = Clip (x, x_min, x_max) },
         else_branch = wide () => (uint8[] kept_whole) { kept_whole = Identity (x) }
     >
-    x_real = DequantizeLinear (xc, x_scale, x_zp)
 """
 
 _CONV = """
-    x_nchw = Transpose <perm = [0, 3, 1, 2]> (x_real)
-    c_nchw = Conv <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads,
-        dilations: ints = @dilations, group: int = @group> (x_nchw, w_real, bias_real)
-    c_real = Transpose <perm = [0, 2, 3, 1]> (c_nchw)
+    x_nchw = Transpose <perm = [0, 3, 1, 2]> (xc)
+    x_real = DequantizeLinear (x_nchw, x_scale, x_zp)
+    c_real = Conv <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads,
+        dilations: ints = @dilations, group: int = @group> (x_real, w_real, bias_real)
 """
 
 _ADD = """
     c = QuantizeLinear (c_real, c_scale, c_zp)
     c_again = DequantizeLinear (c, c_scale, c_zp)
-    r_real = DequantizeLinear (r, r_scale, r_zp)
+    r_nchw = Transpose <perm = [0, 3, 1, 2]> (r)
+    r_real = DequantizeLinear (r_nchw, r_scale, r_zp)
     y_real = Add (c_again, r_real)
+"""
+
+_TO_NHWC = """
+    y = Transpose <perm = [0, 2, 3, 1]> (y_nchw)
+"""
+
+_LINEAR = """
+    x_real = DequantizeLinear (xc, x_scale, x_zp)
 """
 
 _COMMON_INPUTS = "x, x_scale, x_zp, w, w_scale, bias, x_min, x_max"
@@ -108,23 +117,24 @@ _BODIES = {
     "QConv": (
         "QConv",
         f"{_COMMON_INPUTS}, y_scale, y_zp",
-        _WEIGHTS + _INPUT + _CONV + "y = QuantizeLinear (c_real, y_scale, y_zp)",
+        _WEIGHTS + _INPUT + _CONV + "y_nchw = QuantizeLinear (c_real, y_scale, y_zp)" + _TO_NHWC,
     ),
     "QConvAdd": (
         "QConv",
         f"{_COMMON_INPUTS}, y_scale, y_zp, c_scale, c_zp, r, r_scale, r_zp",
-        _WEIGHTS + _INPUT + _CONV + _ADD + "y = QuantizeLinear (y_real, y_scale, y_zp)",
+        _WEIGHTS + _INPUT + _CONV + _ADD + "y_nchw = QuantizeLinear (y_real, y_scale, y_zp)" + _TO_NHWC,
     ),
     "QLinear": (
         "QLinear",
         _COMMON_INPUTS,
-        _WEIGHTS + _INPUT + "y = Gemm <transB = 1> (x_real, w_real, bias_real)",
+        _WEIGHTS + _INPUT + _LINEAR + "y = Gemm <transB = 1> (x_real, w_real, bias_real)",
     ),
     "QLinearCodes": (
         "QLinear",
         f"{_COMMON_INPUTS}, y_scale, y_zp",
         _WEIGHTS
         + _INPUT
+        + _LINEAR
         + "y_real = Gemm <transB = 1> (x_real, w_real, bias_real)\ny = QuantizeLinear (y_real, y_scale, y_zp)",
     ),
 }

@@ -39,6 +39,12 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(operator, inputs, [output], name=name, domain=DOMAIN, **attributes))
         return output
 
+    def rename(self, value: str, output: str) -> str:
+        """Give ``value``, which the last node wrote and no other has read, the name ``output``."""
+        assert list(self._nodes[-1].output) == [value]
+        self._nodes[-1].output[0] = output
+        return output
+
     def fresh(self) -> str:
         """A name no tensor has yet."""
         self._fresh += 1

@@ -4,10 +4,13 @@ The float order is that of onnxruntime's fused operators (:mod:`dqmq_deploy.expo
 channel, multiplied, rounded half to even, zero point added, clamped. Slow, and meant for tests.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.export.plan import AddStage, ConvStage, FlattenStage, LinearStage, Plan, PoolStage, TensorQuant
+from dqmq_deploy.export.plan import AddStage, ConvStage, FlattenStage, LinearStage, Plan, PoolStage, Stage, TensorQuant
 
 Codes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
@@ -19,15 +22,16 @@ def run(plan: Plan, image: Codes) -> Floats:
     return run_all(plan, image)["logits"].astype(np.float32)
 
 
-def run_all(plan: Plan, image: Codes) -> dict[str, npt.NDArray[np.generic]]:
+def run_all(plan: Plan, image: Codes) -> dict[str, npt.NDArray[Any]]:
     """Every tensor of ``plan`` by name: codes ``uint8 [N, H, W, C]`` or ``[N, C]``, and the float32 ``logits``."""
-    tensors: dict[str, npt.NDArray[np.generic]] = {"image": image}
+    tensors: dict[str, npt.NDArray[Any]] = {"image": image}
     for stage in plan.stages:
-        tensors[stage.output] = _run_stage(plan, stage, tensors)  # type: ignore[arg-type]
+        tensors[stage.output] = run_stage(plan, stage, tensors)
     return tensors
 
 
-def _run_stage(plan: Plan, stage: object, tensors: dict[str, Codes]) -> npt.NDArray[np.generic]:
+def run_stage(plan: Plan, stage: Stage, tensors: Mapping[str, Codes]) -> npt.NDArray[Any]:
+    """What ``stage`` makes of its inputs among ``tensors``."""
     match stage:
         case ConvStage():
             x_quant, y_quant = plan.tensors[stage.input], plan.tensors[stage.output]
@@ -81,18 +85,18 @@ def _to_codes(values: Floats, zero_point: int) -> Codes:
 
 
 def _windows(
-    x: npt.NDArray[np.generic],
+    x: npt.NDArray[Any],
     kernel: tuple[int, int],
     strides: tuple[int, int],
     dilations: tuple[int, int],
-) -> npt.NDArray[np.generic]:
+) -> npt.NDArray[Any]:
     """``[N, H, W, C]``, padded already, to ``[N, out H, out W, C, kernel H, kernel W]``."""
     reach = tuple(dilation * (size - 1) + 1 for dilation, size in zip(dilations, kernel, strict=True))
     windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(1, 2))
     return windows[:, :: strides[0], :: strides[1], :, :: dilations[0], :: dilations[1]]
 
 
-def _pad(x: npt.NDArray[np.generic], pads: tuple[int, int, int, int], value: int) -> npt.NDArray[np.generic]:
+def _pad(x: npt.NDArray[Any], pads: tuple[int, int, int, int], value: int) -> npt.NDArray[Any]:
     top, left, bottom, right = pads
     return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
 

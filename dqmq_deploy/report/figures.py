@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from dqmq_deploy.report import svg
 from dqmq_deploy.report.labels import Box, place
 from dqmq_deploy.report.markup import Markup, element
-from dqmq_deploy.report.numbers import bitops, digits3, ms, percent
+from dqmq_deploy.report.numbers import bitops, ms, percent
 from dqmq_deploy.report.summary import single_thread
 
 
@@ -52,7 +53,7 @@ def accuracy_latency(report: dict[str, Any]) -> Markup | None:
         for point in report["accuracy"]["sweep"]
     ]
     found = _points(report, latency, latency["adaptive"])
-    return _scatter("Accuracy against latency", "median ms per image, one thread", found, sweep, digits3, ms)
+    return _scatter("Accuracy against latency", "median ms per image, one thread", found, sweep, "{:g}".format, ms)
 
 
 def accuracy_bitops(report: dict[str, Any]) -> Markup | None:
@@ -62,7 +63,7 @@ def accuracy_bitops(report: dict[str, Any]) -> Markup | None:
     cost = {row["name"]: row["bitops"] for row in report["accuracy"]["rows"] if row["bitops"] is not None}
     sweep = [(point["bitops"], point["accuracy"]) for point in report["accuracy"]["sweep"]]
     found = _points(report, cost, cost["adaptive"])
-    return _scatter("Accuracy against BitOPs", "mean BitOPs per image", found, sweep, bitops, bitops)
+    return _scatter("Accuracy against BitOPs", "mean BitOPs per image", found, sweep, short_bitops, bitops)
 
 
 def _points(report: dict[str, Any], x: dict[str, float], adaptive_x: float) -> list[Point]:
@@ -85,13 +86,13 @@ def _points(report: dict[str, Any], x: dict[str, float], adaptive_x: float) -> l
 
 
 def _scatter(title: str, x_title: str, found: list[Point], sweep: list[Any], write: Any, write_long: Any) -> Markup:
-    height = 330.0
+    height = 310.0
     x_axis = svg.axis([point.x for point in found] + [x for x, _ in sweep], x_title, write, zero=True)
     heights = [value for point in found for value in (point.low, point.high)] + [y for _, y in sweep]
     y_axis = svg.axis(
         heights, "accuracy", lambda value: percent(value, 0 if _whole(heights) else 1), zero=False, most=1.0
     )
-    frame = svg.Frame(x_axis, y_axis, Box(50, 32, svg.WIDTH - 8, height - 46))
+    frame = svg.Frame(x_axis, y_axis, Box(46, 30, svg.WIDTH - 8, height - 46))
     parts: list[object] = list(frame.draw())
     if len(sweep) > 1:
         parts.append(svg.polyline([frame.at(x, y) for x, y in sorted(sweep)], "sweep"))
@@ -106,6 +107,7 @@ def _scatter(title: str, x_title: str, found: list[Point], sweep: list[Any], wri
         filled = point.kind in ("adaptive", "configuration")
         style = f"fill:{point.colour};stroke:var(--panel)" if filled else f"fill:none;stroke:{point.colour}"
         parts.append(svg.marker(MARKERS[point.kind], x, y, "point" if filled else "point hollow", style, said))
+    bars += _along([frame.at(x, y) for x, y in sorted(sweep)])
     boxes = place(at, [point.name for point in found], frame.box, svg.FONT, bars)
     for point, (x, y), box in zip(found, at, boxes, strict=True):
         parts += _label(point, x, y, box)
@@ -123,6 +125,29 @@ def _label(point: Point, x: float, y: float, box: Box) -> list[Markup]:
     return parts
 
 
+def _along(line: Sequence[tuple[float, float]]) -> list[Box]:
+    """Small boxes along a line of several points, for labels to keep off."""
+    found = []
+    for (x1, y1), (x2, y2) in pairwise(line):
+        steps = max(1, round(max(abs(x2 - x1), abs(y2 - y1)) / 6))
+        for step in range(steps):
+            x, y = x1 + (x2 - x1) * step / steps, y1 + (y2 - y1) * step / steps
+            found.append(Box(x - 2, y - 2, x + 2, y + 2))
+    return found
+
+
+def short_bitops(value: float) -> str:
+    """BitOPs as a tick: no more digits than there are.
+
+    >>> short_bitops(0), short_bitops(5e8), short_bitops(1.5e9)
+    ('0', '500 M', '1.5 G')
+    """
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:g} {prefix}"
+    return f"{value:g}"
+
+
 def _whole(values: list[float]) -> bool:
     return max(values) - min(values) > 0.06
 
@@ -135,7 +160,7 @@ def routes_by_quality(report: dict[str, Any]) -> Markup | None:
     names = [entry["name"] for entry in report["configurations"]]
     bands = [*routes["bands"], {"mix": routes["mix"], "images": routes["images"]}]
     names_of_bands = [*band_names(routes["bands"]), "all images"]
-    left, right, row, top = 112.0, svg.WIDTH - 4.0, 34.0, 6.0
+    left, right, row, top = 108.0, svg.WIDTH - 4.0, 34.0, 6.0
     parts: list[object] = []
     for index, band in enumerate(bands):
         whole = index == len(bands) - 1
@@ -203,7 +228,7 @@ def bits_map(report: dict[str, Any]) -> Markup:
     head = element(
         "tr",
         element("th", "layer", scope="col"),
-        element("th", "MACs", scope="col"),
+        element("th", "MACs", scope="col", class_="macs-cell"),
         [element("th", entry["name"], scope="col") for entry in configurations],
     )
     rows = [
@@ -226,7 +251,7 @@ def bits_map(report: dict[str, Any]) -> Markup:
     foot = element(
         "tr",
         element("th", "mean, by MACs", scope="row"),
-        element("td"),
+        element("td", class_="macs-cell"),
         [element("td", f"{entry['mean_bits']:.1f}") for entry in configurations],
     )
     return element("table", element("thead", head), element("tbody", rows), element("tfoot", foot), class_="bits-map")

@@ -1,5 +1,6 @@
 """The report as one HTML file: no script, nothing from the network, light or dark as the reader's system is."""
 
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -51,7 +52,7 @@ def _tiles(report: dict[str, Any]) -> Markup:
         ours = table["rows"][0]
         best = next(row for row in table["rows"] if row["name"] == table["best_static"])
         gap = ours["accuracy"] - best["accuracy"]
-        tiles.append((percent(ours["accuracy"]), f"right, adaptive; {points(gap)} points to {best['name']} for all"))
+        tiles.append((percent(ours["accuracy"]), f"right, adaptive; {points(gap)} points to {best['name']} alone"))
         saved = 1 - ours["bitops"] / dearest["bitops"]
         tiles.append(
             (bitops(ours["bitops"]), f"BitOPs an image, {percent(saved, 0)} below {dearest['name']} (on paper)")
@@ -70,7 +71,7 @@ def _sections(report: dict[str, Any]) -> list[Markup]:
     source = _source(report)
     parts = [
         element("h2", "In plain words"),
-        element("ul", [element("li", line) for line in report["summary"]], class_="words"),
+        element("ul", [element("li", _words(line)) for line in report["summary"]], class_="words"),
     ]
     by_latency, by_bitops = figures.accuracy_latency(report), figures.accuracy_bitops(report)
     cost = tables.accuracy_and_cost(report)
@@ -98,7 +99,7 @@ def _sections(report: dict[str, Any]) -> list[Markup]:
             _figure("Share of each route by quality", [routes, figures.route_legend(report)], explained, source),
             _panel(quality, source) if quality is not None else None,
         ]
-        parts += [element("h2", "Quality"), element("div", panels, class_="pair" if quality is not None else None)]
+        parts += [element("h2", "Quality"), element("div", panels, class_="pair uneven" if quality is not None else None)]
     parts += [
         element("h2", "Precision"),
         element(
@@ -109,7 +110,7 @@ def _sections(report: dict[str, Any]) -> list[Markup]:
                 _scroll(figures.bits_map(report), "Bits per layer"),
                 class_="panel",
             ),
-            _panel(tables.configurations(report), ""),
+            _panel(tables.configurations(report), None),
             class_="pair",
         ),
         element("h2", "Time"),
@@ -123,7 +124,7 @@ def _sections(report: dict[str, Any]) -> list[Markup]:
     if report["notes"]:
         parts += [
             element("h2", "Left out"),
-            element("ul", [element("li", note) for note in report["notes"]], class_="words"),
+            element("ul", [element("li", _words(note)) for note in report["notes"]], class_="words"),
         ]
     return parts
 
@@ -138,12 +139,12 @@ def _footer(report: dict[str, Any]) -> Markup:
     )
 
 
-def _figure(title: str, drawing: object, explained: str, source: str) -> Markup:
-    caption = element("figcaption", element("p", explained, class_="note"), element("p", source, class_="source"))
+def _figure(title: str, drawing: object, explained: str, source: Markup) -> Markup:
+    caption = element("figcaption", element("p", explained, class_="note"), source)
     return element("section", element("h3", title), element("figure", drawing, caption), class_="panel")
 
 
-def _panel(table: Table, source: str) -> Markup:
+def _panel(table: Table, source: Markup | None) -> Markup:
     head = element("tr", [element("th", column, scope="col") for column in table.columns])
     rows = [
         element(
@@ -160,7 +161,7 @@ def _panel(table: Table, source: str) -> Markup:
         element("h3", table.title),
         _scroll(drawn, table.title),
         element("p", table.note, class_="note") if table.note else None,
-        element("p", source, class_="source") if table.measured else None,
+        source if table.measured else None,
         class_="panel",
     )
 
@@ -170,8 +171,22 @@ def _scroll(table: Markup, title: str) -> Markup:
     return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=title)
 
 
-def _source(report: dict[str, Any]) -> str:
-    """Machine, versions, command and commit, to stand under every measured number."""
-    commit = report["environment"]["commit"]
-    line = f"{machine_line(report['environment'])}; {report['command']}"
-    return join(line + (f"; commit {commit}" if commit else ""))
+def _source(report: dict[str, Any]) -> Markup:
+    """Machine, versions, command and commit under every measured number; in short until it is opened."""
+    facts = report["environment"]
+    versions = {"onnxruntime": facts["versions"].get("onnxruntime", "")}
+    commit = f" Commit {facts['commit']}." if facts["commit"] else ""
+    return element(
+        "details",
+        element("summary", machine_line({**facts, "versions": versions})),
+        element("p", machine_line(facts), ". Python ", facts["python"], ".", commit, " Command: "),
+        element("p", element("code", report["command"])),
+        class_="source",
+    )
+
+
+def _words(line: str) -> Markup:
+    """A sentence: options as code, a number and its unit never apart."""
+    kept = re.sub(r"(?<=\d) (?=%|ms\b|points\b|[kMGT] )", "\u00a0", line)
+    parts = re.split(r"(--[a-z][a-z-]*(?: [\w.-]*\w)?)", kept)
+    return join([element("code", part) if part.startswith("--") else part for part in parts])

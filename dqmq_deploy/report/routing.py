@@ -18,8 +18,7 @@ def mix(route: Ints, count: int) -> Floats:
     """Share of the images that go to each of ``count`` configurations."""
     if not len(route):
         return np.zeros(count)
-    shares: Floats = np.bincount(route, minlength=count).astype(np.float64) / len(route)
-    return shares
+    return np.bincount(route, minlength=count).astype(np.float64) / len(route)
 
 
 def routed(right: Bools, route: Ints) -> Bools:
@@ -30,7 +29,8 @@ def routed(right: Bools, route: Ints) -> Bools:
 
 def cheapest_right(right: Bools) -> Ints:
     """The oracle's route: the cheapest configuration that is right; the cheapest of all where none is."""
-    return np.argmax(right, axis=1).astype(np.int64)
+    first: Ints = np.argmax(right, axis=1).astype(np.int64)
+    return first
 
 
 def random_routing(right: Bools, route: Ints, *, seed: int, draws: int = 200) -> dict[str, float | int]:

@@ -1,6 +1,6 @@
 """A small plot in SVG: a frame with two linear axes, and a way from numbers to coordinates.
 
-Coordinates are in units of a 400-wide drawing, so that text stays readable on a phone. Colours are CSS variables.
+Coordinates are in units of a 360-wide drawing, so that text stays readable on a phone. Colours are CSS variables.
 """
 
 import math
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from dqmq_deploy.report.labels import Box
 from dqmq_deploy.report.markup import Markup, element
 
-WIDTH = 400
-FONT = 12.5
+WIDTH = 360
+FONT = 12.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from dqmq_deploy.bits import Layer, bitops
 from dqmq_deploy.bundle.manifest import (
@@ -45,13 +45,14 @@ def pictures(count: int, seed: int = 0) -> tuple[Pixels, npt.NDArray[np.int64]]:
 def reference_logits(pixels: Pixels, bits: int) -> npt.NDArray[np.float32]:
     """What the graph of ``bits`` answers, in NumPy."""
     step = 2 ** (8 - bits)
-    return (pixels // step * step).mean(axis=(1, 2), dtype=np.float64).astype(np.float32) * np.float32(0.1)
+    means = (pixels // step * step).mean(axis=(1, 2), dtype=np.float64)
+    return np.asarray(0.1 * means, np.float32)
 
 
 def reference_p_right(pixels: Pixels) -> npt.NDArray[np.float32]:
     """What the estimator answers, in NumPy."""
     brightness = pixels.mean(axis=(1, 2, 3), dtype=np.float64)[:, None] / 255
-    return (1 / (1 + np.exp(-60 * (brightness - np.array(list(DARKEST.values())))))).astype(np.float32)
+    return np.asarray(1 / (1 + np.exp(-60 * (brightness - np.array(list(DARKEST.values()))))), np.float32)
 
 
 def write_tiny_bundle(path: Path, classes: list[str] = CLASSES) -> None:
@@ -124,7 +125,7 @@ def _graph(bits: int) -> ModelProto:
         helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
     ]
     constants = [
-        numpy_helper.from_array(np.uint8(step), "step"),
+        numpy_helper.from_array(np.array(step, np.uint8), "step"),
         numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
         weights,
     ]
@@ -144,14 +145,14 @@ def _estimator() -> ModelProto:
     constants = [
         numpy_helper.from_array(np.array([1, 2, 3], np.int64), "axes"),
         numpy_helper.from_array(np.array([-1, 1], np.int64), "shape"),
-        numpy_helper.from_array(np.float32(255), "full"),
+        numpy_helper.from_array(np.array(255, np.float32), "full"),
         numpy_helper.from_array(np.array([list(DARKEST.values())], np.float32), "darkest"),
-        numpy_helper.from_array(np.float32(60), "slope"),
+        numpy_helper.from_array(np.array(60, np.float32), "slope"),
     ]
     return _model(nodes, constants, "p_right", len(BITS))
 
 
-def _model(nodes: list[object], constants: list[TensorProto], output: str, width: int) -> ModelProto:
+def _model(nodes: list[NodeProto], constants: list[TensorProto], output: str, width: int) -> ModelProto:
     graph = helper.make_graph(
         nodes,
         output,

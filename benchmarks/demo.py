@@ -70,7 +70,7 @@ def severity_of(record: dict[str, Any]) -> int:
 
 def accuracy(records: Sequence[dict[str, Any]]) -> float:
     """Share of the records whose label is the folder that the image lies in."""
-    return sum(record["label"] == Path(record["image"]).parent.name for record in records) / len(records)
+    return float(np.mean([record["label"] == Path(record["image"]).parent.name for record in records]))
 
 
 def print_results(path: Path) -> None:

@@ -233,12 +233,12 @@ def show_report(report: dict[str, Any], out: Path) -> None:
             columns = [column if i == 0 else f">{column}" for i, column in enumerate(found.columns)]
             screen.print(table(found.title, columns, found.rows))
             screen.print()
-    rows = [
+    timed = [
         (row["name"], row["threads"], *(ms(row[key]) for key in LATENCY_KEYS), f"{row['images_per_s']:,.0f}")
         for row in report["latency"]
     ]
-    columns = ("", ">threads", ">p50 ms", ">p90 ms", ">p99 ms", ">images/s in batches")
-    screen.print(table("Latency", columns, rows))
+    heads = ("", ">threads", ">p50 ms", ">p90 ms", ">p99 ms", ">images/s in batches")
+    screen.print(table("Latency", heads, timed))
     screen.print()
     for sentence in [*report["summary"], *report["notes"]]:
         screen.print(f"- {sentence}")

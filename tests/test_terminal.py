@@ -2,7 +2,6 @@
 
 import pytest
 
-from dqmq_deploy import terminal
 from dqmq_deploy.show import bits_at_a_glance, table
 from dqmq_deploy.terminal import console, progress
 
@@ -23,7 +22,7 @@ def test_progress_in_a_log_goes_on_now_and_then(
 ) -> None:
     """After the interval there is another line, with the time left."""
     now = iter(range(0, 1000, 5))
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("dqmq_deploy.terminal.time.monotonic", lambda: float(next(now)))
     with progress() as shown:
         for i in range(5):
             shown.tell("running", i / 8, "")

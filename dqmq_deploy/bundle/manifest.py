@@ -1,14 +1,14 @@
 """What ``manifest.json`` says, as frozen dataclasses. Reading is strict: no key too many, none too few, no wrong type.
 
-    Manifest
-    ├── preprocessing        Preprocessing          what the graphs expect of a picture
-    ├── image_quant          ImageQuant             how its codes are read as numbers
-    ├── layers               LayerEntry ...         what BitOPs and bytes are counted from
-    ├── configurations       ConfigurationEntry ... cheapest first; one graph each
-    ├── estimator            EstimatorEntry
-    ├── price_curve          PricePoint ...         by rising price
-    ├── calibration          CalibrationEntry
-    └── files                FileEntry ...          size and sha256 of every file but the manifest itself
+Manifest
+├── preprocessing        Preprocessing          what the graphs expect of a picture
+├── image_quant          ImageQuant             how its codes are read as numbers
+├── layers               LayerEntry ...         what BitOPs and bytes are counted from
+├── configurations       ConfigurationEntry ... cheapest first; one graph each
+├── estimator            EstimatorEntry
+├── price_curve          PricePoint ...         by rising price
+├── calibration          CalibrationEntry
+└── files                FileEntry ...          size and sha256 of every file but the manifest itself
 """
 
 import json

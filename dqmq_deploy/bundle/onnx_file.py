@@ -92,7 +92,7 @@ def _walk(message: memoryview, kind: str, facts: OnnxFacts, depth: int) -> None:
         if number == domain_field:
             facts.domains.add(_text(value))
         elif number in enter:
-            facts.has_graph = facts.has_graph or kind == "model" and number == 7
+            facts.has_graph = facts.has_graph or (kind == "model" and number == 7)
             _walk(_bytes(value), enter[number], facts, depth + 1)
 
 

@@ -1,8 +1,8 @@
 """Weight codes of 2, 4 or 8 bits, packed into bytes.
 
-A weight tensor ``[out, in / groups, kh, kw]`` is one row of ``K`` codes per output channel, in that order. A signed code
-is stored as the unsigned number ``code + 2**(bits - 1)``; the first code lies in the lowest bits; a row is padded with
-zero bits to a whole byte, so that a channel always starts on a byte.
+A weight tensor ``[out, in / groups, kh, kw]`` is one row of ``K`` codes per output channel, in that order. A signed
+code is stored as the unsigned number ``code + 2**(bits - 1)``; the first code lies in the lowest bits; a row is padded
+with zero bits to a whole byte, so that a channel always starts on a byte.
 
     bits    byte                                       row of K codes
             bit 7                           bit 0
@@ -48,7 +48,8 @@ def pack(codes: npt.NDArray[np.int8], bits: int) -> npt.NDArray[np.uint8]:
     unsigned = np.zeros((rows.shape[0], width * per_byte), np.uint8)
     unsigned[:, : rows.shape[1]] = (rows.astype(np.int16) + half).astype(np.uint8)
     shifted = unsigned.reshape(-1, width, per_byte) << _shifts(bits)
-    return np.bitwise_or.reduce(shifted, axis=2)
+    packed: npt.NDArray[np.uint8] = np.bitwise_or.reduce(shifted, axis=2)
+    return packed
 
 
 def unpack(packed: npt.NDArray[np.uint8], bits: int, shape: tuple[int, ...]) -> npt.NDArray[np.int8]:
@@ -63,7 +64,8 @@ def unpack(packed: npt.NDArray[np.uint8], bits: int, shape: tuple[int, ...]) -> 
         raise ValueError(f"expected packed weights of shape {expected} for {shape} at {bits} bits, got {packed.shape}")
     fields = (packed[:, :, None] >> _shifts(bits)) & np.uint8(2**bits - 1)
     rows = fields.reshape(shape[0], -1)[:, :count]
-    return (rows.astype(np.int16) - 2 ** (bits - 1)).astype(np.int8).reshape(shape)
+    signed: npt.NDArray[np.int8] = (rows.astype(np.int16) - 2 ** (bits - 1)).astype(np.int8)
+    return signed.reshape(shape)
 
 
 def _shifts(bits: int) -> npt.NDArray[np.uint8]:

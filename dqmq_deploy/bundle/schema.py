@@ -1,4 +1,4 @@
-"""Plain JSON values into a frozen dataclass, by its annotations. Whatever does not fit is an error that names the place."""
+"""Plain JSON values into a frozen dataclass, by its annotations. What does not fit is an error that names the place."""
 
 import math
 from dataclasses import fields, is_dataclass

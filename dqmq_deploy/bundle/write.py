@@ -2,7 +2,7 @@
 
 The files go into a temporary folder beside the target, are synced to disk, read back with every check of
 :meth:`Bundle.open`, and take the target's place in one rename; an old bundle is exchanged, then deleted. The temporary
-folder is locked while its writer lives, so that the next writer can tell a folder that a kill left behind from one in use.
+folder is locked while its writer lives, so that the next writer can tell what a kill left behind from what is in use.
 """
 
 import ctypes
@@ -20,13 +20,17 @@ from dqmq_deploy.bundle.manifest import MANIFEST, FileEntry, Manifest, to_json
 from dqmq_deploy.bundle.read import Bundle, lies_inside, sha256
 from dqmq_deploy.errors import BundleError, ExportError
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "a file grew too big"}
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file is larger than the system allows",
+}
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
 def write_bundle(path: str | os.PathLike[str], files: Mapping[str, bytes], manifest: Manifest) -> None:
-    """Write ``files`` (``{relative path: bytes}``) and the manifest, with their sizes and hashes, as the bundle ``path``.
+    """Write ``files`` (``{relative path: bytes}``) and the manifest, given their sizes and hashes, as bundle ``path``.
 
     Raises:
         ExportError: the disk is full, the folder cannot be written, ``path`` holds something that is no bundle, or what
@@ -36,7 +40,7 @@ def write_bundle(path: str | os.PathLike[str], files: Mapping[str, bytes], manif
     for relative in files:
         if not lies_inside(relative) or relative == MANIFEST:
             raise ExportError(f"{target}: '{relative}' is no path inside a bundle")
-    _check_target(target)
+    check_target(target)
     entries = {relative: FileEntry(sha256(data), len(data)) for relative, data in sorted(files.items())}
     try:
         remove_stale(target)
@@ -72,7 +76,8 @@ def remove_stale(target: Path) -> None:
             os.close(handle)
 
 
-def _check_target(target: Path) -> None:
+def check_target(target: Path) -> None:
+    """Raise ExportError unless a bundle can be written at ``target``: nothing, an empty folder or a bundle is there."""
     if not target.parent.is_dir():
         raise ExportError(f"{target}: expected an existing folder {target.parent}; make it first")
     if not target.exists():
@@ -135,7 +140,7 @@ def _swap(temporary: Path, target: Path) -> None:
     if not target.exists() or not any(target.iterdir()):
         os.rename(temporary, target)
     elif not _exchange(temporary, target):
-        # no atomic exchange on this system: between the two renames there is no bundle, as after a kill in a first export
+        # no atomic exchange here: between the two renames there is no bundle, as after a kill in a first export
         aside = target.with_name(f"{temporary.name}-old")
         os.rename(target, aside)
         try:

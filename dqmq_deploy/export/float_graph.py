@@ -1,6 +1,6 @@
 """The float32 network as an ordinary ONNX graph: the baseline that quantized graphs are measured against.
 
-    image float32 [N, 3, H, W] ── Conv ── Relu ── Conv ── Add ── Relu ── ... ── Gemm ── logits float32 [N, classes]
+image float32 [N, 3, H, W] ── Conv ── Relu ── Conv ── Add ── Relu ── ... ── Gemm ── logits float32 [N, classes]
 """
 
 from typing import Any

@@ -6,6 +6,8 @@ Channels stay last from the picture to the pool: that is how onnxruntime's QLine
 transpose is left once it has optimised the graph.
 """
 
+from typing import Any
+
 import onnx
 
 from dqmq_deploy.errors import ExportError
@@ -107,7 +109,11 @@ def _linear(builder: GraphBuilder, plan: Plan, stage: LinearStage, weights: Weig
 
 
 def _pool(builder: GraphBuilder, plan: Plan, stage: PoolStage) -> None:
-    window = {"kernel_shape": list(stage.kernel), "strides": list(stage.strides), "pads": list(stage.pads)}
+    window: dict[str, Any] = {
+        "kernel_shape": list(stage.kernel),
+        "strides": list(stage.strides),
+        "pads": list(stage.pads),
+    }
     if stage.kind == "max":
         pooled = builder.node("MaxPool", [builder.node("Transpose", [stage.input], perm=TO_NCHW)], **window)
         builder.node("Transpose", [pooled], stage.output, perm=TO_NHWC)

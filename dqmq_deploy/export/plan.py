@@ -2,8 +2,8 @@
 
 One :class:`Plan` is one configuration, ready to be written as an ONNX graph. Every tensor between stages is unsigned
 8-bit, ``[N, H, W, C]``, with one scale and zero point: ``real = scale * (code - zero_point)``. A layer of ``act_bits``
-below 8 reads its input clipped to the ``2**act_bits`` codes from :meth:`TensorQuant.code_range`; the tensor itself keeps
-all its codes, so that a residual beside a 2-bit layer is not cut to 2 bits.
+below 8 reads its input clipped to the ``2**act_bits`` codes from :meth:`TensorQuant.code_range`; the tensor itself
+keeps all its codes, so that a residual beside a 2-bit layer is not cut to 2 bits.
 
 A ReLU needs no operation: with zero point 0 the saturation to code 0 is the ReLU. The zero point is 0 for tensors that
 are never negative and 128 for the others.
@@ -76,7 +76,7 @@ class LinearStage:
 class PoolStage:
     """``max``: on codes, scale unchanged. ``average`` and ``global_average``: requantized to the output's scale.
 
-    ``global_average`` gives ``[N, 1, 1, C]``.
+    ``average`` counts padding as zeros, as torch does by default; ``global_average`` gives ``[N, 1, 1, C]``.
     """
 
     kind: str  # "max" | "average" | "global_average"

@@ -65,9 +65,9 @@ def centred(codes: Codes, quant: TensorQuant, act_bits: int) -> Integers:
     return np.clip(codes, *quant.code_range(act_bits)).astype(np.int64) - quant.zero_point
 
 
-def requantize(acc: Integers, factor: Floats, quant: TensorQuant) -> Codes:
+def requantize(acc: Integers, factor: Floats | np.floating[Any], quant: TensorQuant) -> Codes:
     """``clamp(round(acc * (factor / scale)) + zero_point, 0, 255)``, in float32, half to even."""
-    ratio = (factor / np.float32(quant.scale)).astype(np.float32)
+    ratio = factor / np.float32(quant.scale)
     return _to_codes(acc.astype(np.float32) * ratio, quant.zero_point)
 
 
@@ -81,7 +81,8 @@ def add(a: Codes, a_quant: TensorQuant, b: Codes, b_quant: TensorQuant, y_quant:
 
 
 def _to_codes(values: Floats, zero_point: int) -> Codes:
-    return np.clip(np.rint(values) + zero_point, 0, 255).astype(np.uint8)
+    codes: Codes = np.clip(np.rint(values) + zero_point, 0, 255).astype(np.uint8)
+    return codes
 
 
 def _windows(
@@ -112,7 +113,8 @@ def _conv(x: Integers, stage: ConvStage) -> Integers:
 
 def _pool(stage: PoolStage, x: Codes, plan: Plan) -> Codes:
     if stage.kind == "max":
-        return _windows(_pad(x, stage.pads, 0), stage.kernel, stage.strides, (1, 1)).max(axis=(4, 5)).astype(np.uint8)
+        highest: Codes = _windows(_pad(x, stage.pads, 0), stage.kernel, stage.strides, (1, 1)).max(axis=(4, 5))
+        return highest
     x_quant, y_quant = plan.tensors[stage.input], plan.tensors[stage.output]
     centre = x.astype(np.int64) - x_quant.zero_point
     if stage.kind == "global_average":

@@ -17,7 +17,7 @@ def tensor_shapes(plan: Plan) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {"image": (*plan.image_size, IMAGE_CHANNELS)}
     for stage in plan.stages:
         if stage.input not in shapes:
-            raise ExportError(f"stage of '{stage.output}': expected an input among {sorted(shapes)}, got '{stage.input}'")
+            raise ExportError(f"stage of '{stage.output}': no stage before it writes '{stage.input}'")
         shapes[stage.output] = _output_shape(stage, shapes)
     return shapes
 

@@ -1,7 +1,7 @@
 """``weights.bin``: every packed weight tensor once, however many configurations use it.
 
-Graphs refer to a tensor by its offset and length, as ONNX external data. Tensors start on multiples of 64 bytes, a cache
-line and the width of the widest vector load.
+Graphs refer to a tensor by its offset and length, as ONNX external data. Tensors start on multiples of 64 bytes, a
+cache line and the width of the widest vector load.
 """
 
 from dataclasses import dataclass

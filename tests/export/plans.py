@@ -1,11 +1,12 @@
 """Random plans, seeded: realistic networks, and small ones with every odd shape a convolution may have.
 
-Scales follow the integers: each tensor's scale is set from what the reference computes on random pictures, so that codes
-spread over their range instead of all saturating.
+Scales follow the integers: each tensor's scale is set from what the reference computes on random pictures, so that
+codes spread over their range instead of all saturating.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ class PlanMaker:
     def __post_init__(self) -> None:
         """Seed the weights and draw the pictures that scales are set from."""
         self.rng = np.random.default_rng(self.seed)
-        self.values: dict[str, npt.NDArray[np.generic]] = {"image": random_images(4, self.size, self.seed)}
+        self.values: dict[str, npt.NDArray[Any]] = {"image": random_images(4, self.size, self.seed)}
 
     def conv(
         self,
@@ -71,7 +72,9 @@ class PlanMaker:
             weight_codes=self.rng.integers(-half, half, shape, dtype=np.int8),
             weight_bits=bits,
             act_bits=bits if act_bits is None else act_bits,
-            weight_scale=(signs * self.rng.uniform(0.5, 1.5, out) * 2 / half / np.sqrt(np.prod(shape[1:]))).astype(np.float32),
+            weight_scale=(signs * self.rng.uniform(0.5, 1.5, out) * 2 / half / np.sqrt(np.prod(shape[1:]))).astype(
+                np.float32
+            ),
             bias=self.rng.integers(-200, 201, out, dtype=np.int32),
             residual=residual,
             sum_quant=None if residual is None else TensorQuant(1.0, 128),
@@ -108,7 +111,9 @@ class PlanMaker:
             weight_codes=self.rng.integers(-half, half, (out, self.values[source].shape[1]), dtype=np.int8),
             weight_bits=bits,
             act_bits=bits,
-            weight_scale=(self.rng.uniform(1, 3, out) / half / np.sqrt(self.values[source].shape[1])).astype(np.float32),
+            weight_scale=(self.rng.uniform(1, 3, out) / half / np.sqrt(self.values[source].shape[1])).astype(
+                np.float32
+            ),
             bias=self.rng.integers(-200, 201, out, dtype=np.int32),
         )
         return self._append(stage, None if last else 0)
@@ -142,7 +147,7 @@ class PlanMaker:
             scale *= max(reach, 0.5) / 127 if reach < 100 else 1
         return TensorQuant(float(np.float32(scale * self.rng.uniform(0.6, 1.0))), zero_point)
 
-    def _run(self, stage: Stage, tensors: dict[str, TensorQuant]) -> npt.NDArray[np.generic]:
+    def _run(self, stage: Stage, tensors: dict[str, TensorQuant]) -> npt.NDArray[Any]:
         plan = Plan(self.size, tensors, (stage,), self.classes)
         return reference.run_stage(plan, stage, self.values)
 

@@ -1,0 +1,87 @@
+"""Whether the exported graphs say what the trained network says, and how long they take here.
+
+A graph can be valid and wrong: a scale folded twice, a residual read before its clip. So every graph is run on the
+calibration images by onnxruntime and compared with torch before a bundle is written.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from dqmq_deploy.bundle.manifest import Parity
+from dqmq_deploy.errors import ExportError
+
+MIN_TOP1_AGREEMENT = 0.98
+"""Below this share of images with the same answer an export fails: rounding never costs as much, a mistake does."""
+
+BATCH = 64
+WARM_UP_RUNS = 3
+
+
+def open_session(path: Path) -> ort.InferenceSession:
+    """The graph at ``path`` on stock onnxruntime, CPU, one thread.
+
+    Raises:
+        ExportError: onnxruntime cannot load it.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(f"{path.name}: onnxruntime {ort.__version__} cannot load it: {lines[0]}") from None
+
+
+def logits(session: ort.InferenceSession, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Float32 ``[N, classes]`` for pictures ``uint8 [N, H, W, 3]``."""
+    parts = [
+        session.run(["logits"], {"image": images[start : start + BATCH]})[0] for start in range(0, len(images), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def compare(name: str, expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> Parity:
+    """How well logits ``[N, classes]`` of torch and onnxruntime agree.
+
+    Raises:
+        ExportError: the shapes differ, a logit is not finite, or fewer than :data:`MIN_TOP1_AGREEMENT` of the images
+            get the same answer.
+    """
+    if expected.shape != found.shape:
+        raise ExportError(f"configuration '{name}': expected logits {expected.shape}, got {found.shape}")
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        raise ExportError(f"configuration '{name}': expected finite logits, got others; train again")
+    agreement = float((expected.argmax(1) == found.argmax(1)).mean())
+    difference = float(np.abs(expected - found).max())
+    if agreement < MIN_TOP1_AGREEMENT:
+        raise ExportError(
+            f"configuration '{name}': torch and onnxruntime agree on {agreement:.1%} of {len(found)} images, expected "
+            f"at least {MIN_TOP1_AGREEMENT:.0%}; logits differ by up to {difference:.3g}"
+        )
+    return Parity(len(found), agreement, difference)
+
+
+def latencies_ms(
+    sessions: Mapping[str, ort.InferenceSession], images: npt.NDArray[np.uint8], seconds: float = 2.0
+) -> dict[str, float]:
+    """Median milliseconds of one image on each of ``sessions``, the candidates taking turns for ``seconds`` in all."""
+    taken: dict[str, list[float]] = {name: [] for name in sessions}
+    feeds = [{"image": images[i : i + 1]} for i in range(min(16, len(images)))]
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds or len(next(iter(taken.values()))) < len(feeds):
+        for name, session in sessions.items():
+            for feed in feeds[:WARM_UP_RUNS]:
+                session.run(None, feed)  # brings this graph's weights back into the caches
+            for feed in feeds:
+                begin = time.perf_counter()
+                session.run(None, feed)
+                taken[name].append(1e3 * (time.perf_counter() - begin))
+    return {name: median(times) for name, times in taken.items()}

@@ -1,0 +1,244 @@
+"""The whole export: a checkpoint in, a bundle out, every graph checked against torch on the way. Needs no data set.
+
+checkpoint ── open_compiled ── plans ── graphs, weights.bin ── parity, latency, price curve ── manifest ── bundle
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from dqmq_deploy.bits import Configuration, Layer, bitops
+from dqmq_deploy.bundle.manifest import (
+    WEIGHTS,
+    CalibrationEntry,
+    ConfigurationEntry,
+    EstimatorEntry,
+    ImageQuant,
+    LayerEntry,
+    Manifest,
+    Preprocessing,
+)
+from dqmq_deploy.bundle.read import Bundle, lies_inside
+from dqmq_deploy.bundle.write import check_target, write_bundle
+from dqmq_deploy.errors import ExportError
+from dqmq_deploy.export import baseline, estimator_graph, flat, float_graph, graph, parity
+from dqmq_deploy.export.curve import price_curve
+from dqmq_deploy.export.machine import machine, versions
+from dqmq_deploy.export.plan import EstimatorPlan, FloatPlan, Plan, TensorQuant
+from dqmq_deploy.export.weights import WeightStore, external_bytes
+
+ESTIMATOR = "estimator.onnx"
+
+
+class CompiledNet(Protocol):
+    """What an export needs of a compiled checkpoint; configurations come cheapest first, K of them."""
+
+    @property
+    def name(self) -> str:
+        """Of the model; the bundle's default name."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, in the order of the logits."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width."""
+
+    @property
+    def image_quant(self) -> TensorQuant:
+        """How pixel codes are read."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """Every layer that multiplies."""
+
+    @property
+    def configurations(self) -> Sequence[Configuration]:
+        """Cheapest first."""
+
+    @property
+    def calibration_images(self) -> npt.NDArray[np.uint8]:
+        """``[n, H, W, 3]``, of mixed quality."""
+
+    @property
+    def curve_p_right(self) -> npt.NDArray[np.floating]:
+        """``[m, K]``, the estimator's word on held-out images."""
+
+    @property
+    def curve_right(self) -> npt.NDArray[np.generic]:
+        """``[m, K]``, 1 where a configuration was right on them."""
+
+    @property
+    def default_price(self) -> float:
+        """The price a dispatcher takes when none is given."""
+
+    def plan(self, index: int) -> Plan:
+        """The compiled network of a configuration."""
+
+    def float_plan(self) -> FloatPlan | None:
+        """The float network, if the checkpoint has it."""
+
+    def estimator_plan(self) -> EstimatorPlan:
+        """The quality estimator."""
+
+    def reference_logits(self, index: int, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """What torch computes, ``[N, classes]``, for pictures ``uint8 [N, H, W, 3]``."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """Where the bundle is and what its manifest says."""
+
+    path: Path
+    manifest: Manifest
+
+
+def export(
+    checkpoint: Path, out: Path | None = None, *, with_baselines: bool = False, flat: bool = False
+) -> ExportResult:
+    """Write the bundle of a checkpoint to ``out``, by default ``NAME.dqmq`` in the current folder.
+
+    ``with_baselines`` adds the float network and its ``quantize_static`` twin; ``flat`` plain QDQ graphs for other
+    runtimes.
+
+    Raises:
+        CheckpointError: the file is damaged, unsafe or from a newer version.
+        ExportError: a graph disagrees with torch, or the bundle cannot be written; an older one is left as it was.
+    """
+    from dqmq_deploy.quant.compiled import open_compiled
+
+    return export_compiled(open_compiled(checkpoint), out, with_baselines=with_baselines, flat=flat)
+
+
+def export_compiled(
+    net: CompiledNet, out: Path | None = None, *, with_baselines: bool = False, flat: bool = False
+) -> ExportResult:
+    """What :func:`export` does once the checkpoint is open."""
+    target = Path(f"{net.name}.dqmq") if out is None else out
+    check_target(target.absolute())
+    _check_names(net)
+    graphs, files = _build(net, with_baselines=with_baselines, with_flat=flat)
+    with tempfile.TemporaryDirectory(prefix="dqmq-export-") as folder:
+        _write_plain(Path(folder), files)
+        entries, estimator_ms = _measure(net, Path(folder), graphs, files, with_flat=flat)
+    manifest = _manifest(net, entries, estimator_ms, [path for path in files if path.startswith("baselines/")])
+    write_bundle(target, files, manifest)
+    return ExportResult(target, Bundle.open(target).manifest)
+
+
+def _check_names(net: CompiledNet) -> None:
+    names = [configuration.name for configuration in net.configurations]
+    for name in names:
+        if not lies_inside(f"{name}.onnx") or "/" in name or f"{name}.onnx" == ESTIMATOR or names.count(name) > 1:
+            raise ExportError(f"expected configurations with different names that can name a file, got '{name}'")
+
+
+def _build(
+    net: CompiledNet, *, with_baselines: bool, with_flat: bool
+) -> tuple[dict[str, onnx.ModelProto], dict[str, bytes]]:
+    """The configurations' graphs by name, and every file of the bundle but the manifest."""
+    weights = WeightStore()
+    graphs = {}
+    files: dict[str, bytes] = {}
+    for index, configuration in enumerate(net.configurations):
+        plan = net.plan(index)
+        if plan.class_count != len(net.classes):
+            raise ExportError(f"expected a network of {len(net.classes)} classes, got {plan.class_count} logits")
+        graphs[configuration.name] = graph.build(plan, weights)
+        files[f"{configuration.name}.onnx"] = graphs[configuration.name].SerializeToString()
+        if with_flat:
+            files[f"flat/{configuration.name}.onnx"] = flat.build(plan).SerializeToString()
+    files[ESTIMATOR] = estimator_graph.build(net.estimator_plan()).SerializeToString()
+    files[WEIGHTS] = weights.to_bytes()
+    if with_baselines:
+        files.update(_baselines(net))
+    return graphs, files
+
+
+def _baselines(net: CompiledNet) -> dict[str, bytes]:
+    plan = net.float_plan()
+    if plan is None:
+        raise ExportError("this checkpoint has no float network; export without baselines")
+    model = float_graph.build(plan)
+    images = baseline.normalised(net.calibration_images, plan.image_quant)
+    return {
+        "baselines/fp32.onnx": model.SerializeToString(),
+        "baselines/ort-int8.onnx": baseline.quantize_int8(model, images).SerializeToString(),
+    }
+
+
+def _write_plain(folder: Path, files: dict[str, bytes]) -> None:
+    try:
+        for relative, data in files.items():
+            if "/" not in relative:
+                (folder / relative).write_bytes(data)
+    except OSError as error:
+        raise ExportError(
+            f"{folder}: cannot write temporary files ({error.strerror}); free some space there or set TMPDIR"
+        ) from None
+
+
+def _measure(
+    net: CompiledNet, folder: Path, graphs: dict[str, onnx.ModelProto], files: dict[str, bytes], *, with_flat: bool
+) -> tuple[list[ConfigurationEntry], float]:
+    """Run every graph: agreement with torch, milliseconds. The entries, and the estimator's milliseconds."""
+    images = net.calibration_images
+    sessions = {f"{name}.onnx": parity.open_session(folder / f"{name}.onnx") for name in graphs}
+    agreements = [
+        parity.compare(name, net.reference_logits(index, images), parity.logits(sessions[f"{name}.onnx"], images))
+        for index, name in enumerate(graphs)
+    ]
+    latency_ms = parity.latencies_ms({**sessions, ESTIMATOR: parity.open_session(folder / ESTIMATOR)}, images)
+    spent = [bitops(net.layers, configuration.bits) for configuration in net.configurations]
+    accuracy = np.asarray(net.curve_right, np.float64).mean(axis=0)
+    entries = [
+        ConfigurationEntry(
+            name=configuration.name,
+            bits=dict(configuration.bits),
+            bitops=spent[index],
+            bytes=len(files[f"{configuration.name}.onnx"]) + external_bytes(graphs[configuration.name]),
+            graph=f"{configuration.name}.onnx",
+            cost=spent[index] / max(spent),
+            accuracy=float(accuracy[index]),
+            latency_ms=latency_ms[f"{configuration.name}.onnx"],
+            parity=agreements[index],
+            flat=f"flat/{configuration.name}.onnx" if with_flat else None,
+        )
+        for index, configuration in enumerate(net.configurations)
+    ]
+    return entries, latency_ms[ESTIMATOR]
+
+
+def _manifest(
+    net: CompiledNet, entries: list[ConfigurationEntry], estimator_ms: float, baselines: list[str]
+) -> Manifest:
+    height, width = net.image_size
+    return Manifest(
+        name=net.name,
+        classes=list(net.classes),
+        preprocessing=Preprocessing(height, width),
+        image_quant=ImageQuant(net.image_quant.scale, net.image_quant.zero_point),
+        layers=[LayerEntry(layer.name, layer.macs, layer.weight_count, layer.edge) for layer in net.layers],
+        configurations=entries,
+        estimator=EstimatorEntry(ESTIMATOR),
+        price_curve=price_curve(
+            [entry.name for entry in entries],
+            net.curve_p_right,
+            net.curve_right,
+            [entry.cost for entry in entries],
+            [entry.bitops for entry in entries],
+            [entry.latency_ms for entry in entries],
+            estimator_ms,
+        ),
+        default_price=net.default_price,
+        calibration=CalibrationEntry(len(net.calibration_images), machine()),
+        baselines={Path(path).stem: path for path in baselines},
+        versions=versions(),
+    )

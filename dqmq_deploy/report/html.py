@@ -99,7 +99,10 @@ def _sections(report: dict[str, Any]) -> list[Markup]:
             _figure("Share of each route by quality", [routes, figures.route_legend(report)], explained, source),
             _panel(quality, source) if quality is not None else None,
         ]
-        parts += [element("h2", "Quality"), element("div", panels, class_="pair uneven" if quality is not None else None)]
+        parts += [
+            element("h2", "Quality"),
+            element("div", panels, class_="pair uneven" if quality is not None else None),
+        ]
     parts += [
         element("h2", "Precision"),
         element(

@@ -4,6 +4,8 @@ Symbols: ``right`` is bool ``[images, K]``, whether each configuration classifie
 int ``[images]``, the configuration chosen for each image; ``bitops`` is ``[K]``, cheapest first.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -70,9 +72,9 @@ def escalation(right: Bools, score: npt.NDArray[np.floating], bitops: Floats, bu
 
 def price_sweep(
     right: Bools, p_right: npt.NDArray[np.float32], cost: Floats, bitops: Floats, prices: Floats
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Accuracy, mean BitOPs and mix at each price, ascending; neighbours with the same routes are reported once."""
-    points: list[dict[str, object]] = []
+    points: list[dict[str, Any]] = []
     before: Ints | None = None
     for price in np.unique(prices):
         route = choose(p_right, cost, float(price)).astype(np.int64)

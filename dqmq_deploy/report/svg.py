@@ -31,14 +31,14 @@ def axis(
     """An axis that holds all ``values``, from zero if ``zero``, never beyond ``most``.
 
     >>> axis([3.0, 9.0], "x", str, zero=True).ticks
-    (0.0, 2.0, 4.0, 6.0, 8.0, 10.0)
+    (0.0, 2.0, 4.0, 6.0, 8.0)
     """
     low, high = (0.0 if zero else min(values)), max(values)
     if high <= low:
         low, high = low - abs(low) * 0.05 - 1e-9, high + abs(high) * 0.05 + 1e-9
     margin = (high - low) * 0.06
     low, high = (low if zero else low - margin), min(high + margin, most)
-    step = _nice((high - low) / 4)
+    step = _nice((high - low) / 5)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return Axis(low, high, tuple(round(index * step, 12) for index in range(first, last + 1)), write, title)

@@ -155,5 +155,5 @@ def policy_objective(
     levels = torch.stack([sample.argmax(1) for sample in samples], 1)
     ladder = torch.tensor(net.ladder)
     sampled = [tuple(row) for row in ladder[levels].tolist()]
-    mean_bits = float((torch.stack(probabilities) @ ladder.float()).mean())
+    mean_bits = float((torch.stack(probabilities).detach() @ ladder.float()).mean())
     return PolicyStep(loss, mean_bits, float(expected.detach().mean()), sampled)

@@ -1,0 +1,207 @@
+"""The last part of training: compile the policy, specialise the configurations, fit the estimator, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dqmq_deploy.bits import Layer, bitops, mean_bits
+from dqmq_deploy.policy.compiling import cluster, decisions
+from dqmq_deploy.policy.objective import CostTable
+from dqmq_deploy.policy.specialise import Specialisation, assign, fine_tune
+from dqmq_deploy.quality.degradations import mixed
+from dqmq_deploy.quality.estimator import Estimator, fit, predict
+from dqmq_deploy.quant.net import Choice, QuantNet
+from dqmq_deploy.train.data import Dataset, split_by_group
+from dqmq_deploy.train.evaluate import right
+from dqmq_deploy.train.loader import Batches
+from dqmq_deploy.train.pixels import normalised
+from dqmq_deploy.train.recipe import Recipe
+from dqmq_deploy.train.trainer import Trainer, slot_parameters
+
+_TOLERANCE = 0.002  # accuracy the default price may give up against the best
+_WORSE = 0.001  # held-out accuracy below the start at which a specialised slot is put back
+
+Pixels = npt.NDArray[np.uint8]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What training hands over beside the network itself."""
+
+    names: list[str]
+    choices: list[Choice]
+    estimator: Estimator
+    p_right: npt.NDArray[np.float32]
+    right: npt.NDArray[np.bool_]
+    default_price: float
+    calibration: Dataset
+    notes: dict[str, Any]
+
+
+class Finisher:
+    """Runs the parts in order; each is a pure function of the trained network and the seed."""
+
+    def __init__(self, recipe: Recipe, trainer: Trainer, layers: list[Layer], held_out: Dataset, say: Say) -> None:
+        self.recipe, self.net, self.policy = recipe, trainer.net, trainer.policy
+        self.batches: Batches = trainer.batches
+        self.cost_table: CostTable = trainer.cost
+        self.layers, self.say = layers, say
+        self.fit_part, self.choose_part = split_by_group(held_out, 0.5, recipe.seed)
+        self.notes: dict[str, Any] = {}
+
+    def finish(self) -> Finished:
+        """Compile, specialise, fit the estimator and choose the default price."""
+        choices = self.net.add_slots(self.compile())
+        bits = [self.net.layer_bits(choice) for choice in choices]
+        order = sorted(range(len(choices)), key=lambda k: bitops(self.layers, bits[k]))
+        choices = [choices[k] for k in order]
+        bits = [bits[k] for k in order]
+        paper = np.array([bitops(self.layers, b) for b in bits], np.float64)
+        cost = paper / paper.max()
+        self.specialise(choices, cost)
+        estimator = self.fit_estimator(choices)
+        images, labels = self.mixture(self.choose_part, copies=2, stream=31)
+        tensor = self.tensor(images)
+        correct = self.correct(tensor, labels, choices)
+        p_right = predict(estimator, tensor)
+        price = default_price(p_right, correct, cost)
+        return Finished(
+            names=_names([mean_bits(self.layers, b) for b in bits]),
+            choices=choices,
+            estimator=estimator,
+            p_right=p_right,
+            right=correct,
+            default_price=price,
+            calibration=self.calibration(),
+            notes=self.notes,
+        )
+
+    # -- images ------------------------------------------------------------------------------------------------------
+
+    def tensor(self, images: Pixels) -> Tensor:
+        """Images as the network reads them."""
+        return normalised(images, self.recipe.data.image_scale, self.recipe.data.image_zero_point)
+
+    def mixture(self, part: Dataset, copies: int, stream: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
+        """``copies`` of every image, each degraded or not by its own draw."""
+        rng = np.random.default_rng((self.recipe.seed, stream))
+        images = np.concatenate([part.images] * copies)
+        data = self.recipe.data
+        return mixed(images, rng, data.degrade_share, data.kinds)[0], np.concatenate([part.labels] * copies)
+
+    def training_pool(self, count: int, epoch: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
+        """About ``count`` augmented and degraded training images."""
+        pieces = [self.batches.batch(epoch, i) for i in range(min(len(self.batches), -(-count // self.batches.batch_size)))]
+        return np.concatenate([b.images for b in pieces]), np.concatenate([b.labels for b in pieces])
+
+    def calibration(self) -> Dataset:
+        """A small mixed-quality part of the held-out images for the checkpoint."""
+        rows = np.random.default_rng((self.recipe.seed, 32)).permutation(len(self.choose_part))
+        part = self.choose_part.take(np.sort(rows[: self.recipe.estimator.calibration_images]))
+        images, labels = self.mixture(part, copies=1, stream=33)
+        return Dataset(images, labels, part.classes, part.names, ())
+
+    def correct(self, images: Tensor, labels: npt.NDArray[np.int64], choices: list[Choice]) -> npt.NDArray[np.bool_]:
+        """What each configuration gets right, ``[N, configurations]``."""
+        return np.stack([right(self.net, images, labels, choice) for choice in choices], 1)
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    def compile(self) -> list[Choice]:
+        """Configurations from the policy's decisions on mixed-quality training images."""
+        settings = self.recipe.compile
+        self.say("compiling the policy")
+        images, _ = self.training_pool(settings.images, epoch=1_000_000)
+        decided = decisions(self.net, self.policy, self.tensor(images[: settings.images]))
+        self.notes["distinct_decisions"] = int(len(np.unique(decided, axis=0)))
+        return cluster(decided, self.cost_table, settings.configurations, self.net.ladder)
+
+    def specialise(self, choices: list[Choice], cost: npt.NDArray[np.float64]) -> None:
+        """Fine-tune every configuration's slot; a slot that does worse on held-out images is put back."""
+        settings = self.recipe.compile
+        if not settings.steps or not settings.rounds:
+            return
+        for parameter in self.net.parameters():
+            parameter.requires_grad_(False)
+        parameters = slot_parameters(self.net)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        held_images, held_labels = self.mixture(self.fit_part, copies=1, stream=34)
+        held = self.tensor(held_images)
+        before = [float(right(self.net, held, held_labels, choice).mean()) for choice in choices]
+        start = {name: value.clone() for name, value in self.net.state_dict().items()}
+        after = list(before)
+        for turn in range(settings.rounds):
+            pool, labels = self.training_pool(4096, epoch=1_000_001 + turn)
+            pool_tensor, pool_labels = self.tensor(pool), torch.from_numpy(labels)
+            assigned = assign(self.correct(pool_tensor, labels, choices), cost, settings.price)
+            for k, choice in enumerate(choices):
+                self.say(f"specialising configuration {k + 1} of {len(choices)}, round {turn + 1} of {settings.rounds}")
+
+                def draw(rows: npt.NDArray[np.int64] | None, step: int, k: int = k, turn: int = turn) -> tuple[Tensor, Tensor]:
+                    rng = np.random.default_rng((self.recipe.seed, 35, turn, k, step))
+                    source = np.arange(len(pool_labels)) if rows is None else rows
+                    chosen = rng.choice(source, min(self.recipe.train.batch_size, len(source)), replace=False)
+                    return pool_tensor[chosen], pool_labels[chosen]
+
+                plan = Specialisation(settings.steps, settings.learning_rate, bf16=self.recipe.train.bf16)
+                rows = np.flatnonzero(assigned == k)
+                fine_tune(self.net, choice, parameters, draw, rows, settings.own_share, plan)
+                after[k] = float(right(self.net, held, held_labels, choice).mean())
+        kept = [new >= old - _WORSE for old, new in zip(before, after, strict=True)]
+        state = self.net.state_dict()
+        for choice, keep in zip(choices, kept, strict=True):
+            if not keep:
+                _restore_slot(state, start, choice)
+        self.net.eval().requires_grad_(False)
+        self.notes["specialised"] = {"before": before, "after": after, "kept": kept, "images": len(held_labels)}
+
+    def fit_estimator(self, choices: list[Choice]) -> Estimator:
+        """Fit the estimator to what the configurations got right on held-out and training images."""
+        settings = self.recipe.estimator
+        self.say("fitting the quality estimator")
+        held_images, held_labels = self.mixture(self.fit_part, settings.copies, stream=36)
+        images, labels = self.training_pool(settings.training_images, epoch=1_000_100)
+        images, labels = np.concatenate([held_images, images]), np.concatenate([held_labels, labels])
+        tensor = self.tensor(images)
+        target = torch.from_numpy(self.correct(tensor, labels, choices)).float()
+        torch.manual_seed(self.recipe.seed)
+        estimator = Estimator(list(settings.widths), list(settings.strides), len(choices))
+        estimator = estimator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        losses = fit(
+            estimator, tensor, target, epochs=settings.epochs, learning_rate=settings.learning_rate, seed=self.recipe.seed
+        )
+        self.notes["estimator_loss"] = losses
+        return estimator
+
+
+def default_price(
+    p_right: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64]
+) -> float:
+    """The highest price, of 60, whose accuracy stays within 0.2 points of the best."""
+    prices = np.concatenate([[0.0], np.geomspace(1e-4, 1, 60)])
+    rows = np.arange(len(p_right))
+    accuracy = np.array([correct[rows, (p_right - price * cost).argmax(1)].mean() for price in prices])
+    return float(prices[accuracy >= accuracy.max() - _TOLERANCE].max())
+
+
+def _names(means: list[float]) -> list[str]:
+    """``bits-2.1`` and so on; a letter tells apart what rounds to the same."""
+    plain = [f"bits-{mean:.1f}" for mean in means]
+    return [name if plain.count(name) == 1 else f"{name}{'abcdefgh'[plain[:k].count(name)]}" for k, name in enumerate(plain)]
+
+
+def _restore_slot(state: dict[str, Tensor], start: dict[str, Tensor], choice: Choice) -> None:
+    """Put one slot's rows back to what they were."""
+    for name, value in state.items():
+        slotted = name.startswith("acts.") or ".norm." in name or ".sum_steps." in name
+        if slotted and not name.startswith("acts.image"):
+            value[choice.slot] = start[name][choice.slot]

@@ -1,0 +1,11 @@
+"""From pixels to what a network reads."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+def normalised(images: npt.NDArray[np.uint8], scale: float, zero_point: int) -> Tensor:
+    """Images uint8 ``[N, H, W, 3]`` as float32 ``[N, 3, H, W]`` in channels-last memory, ``scale * (pixel - zero_point)``."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().sub_(zero_point).mul_(scale)

@@ -1,0 +1,255 @@
+"""A whole training run: recipe and images in, a checkpoint out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from dqmq_deploy.errors import CheckpointError
+from dqmq_deploy.nets.load import build
+from dqmq_deploy.policy.agents import Policy
+from dqmq_deploy.policy.objective import bitops_cost, measured_cost
+from dqmq_deploy.quality.degradations import mixed
+from dqmq_deploy.quant import steps
+from dqmq_deploy.quant.net import QuantNet, prepare
+from dqmq_deploy.train import checkpoint
+from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes, split_by_group
+from dqmq_deploy.train.evaluate import right
+from dqmq_deploy.train.finish import Finished, Finisher
+from dqmq_deploy.train.loader import Batches
+from dqmq_deploy.train.pixels import normalised
+from dqmq_deploy.train.recipe import Recipe, from_plain, read_recipe
+from dqmq_deploy.train.trainer import Trainer
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What to train, on what, and where the checkpoint goes."""
+
+    recipe: Path
+    data: Path
+    out: Path = Path("checkpoint.pt")
+    resume: bool = False
+    overrides: tuple[str, ...] = ()
+
+
+def train(job: TrainJob, progress: Progress = lambda event: None) -> Path:
+    """Train, compile and measure; the checkpoint's path.
+
+    ``progress`` gets dictionaries whose ``event`` is ``start``, ``step``, ``epoch``, ``stage`` or ``done``. Epochs and
+    stages also go to a JSON-lines log beside the checkpoint. Under ``torchrun`` every process trains on its share of
+    each batch, and the first one writes.
+
+    Raises:
+        RecipeError: the recipe is wrong.
+        DataError: the images are.
+        CheckpointError: ``--resume`` without a checkpoint, or one of another recipe or other classes.
+        TrainingError: the loss is not finite, or the checkpoint cannot be written.
+    """
+    recipe = read_recipe(job.recipe, job.overrides)
+    if not job.out.parent.is_dir():
+        raise CheckpointError(f"{job.out}: the folder {job.out.parent} does not exist; create it or choose another -o")
+    with _processes() as (rank, world):
+        return _Run(job, recipe, rank, world, progress).run()
+
+
+class _Run:
+    def __init__(self, job: TrainJob, recipe: Recipe, rank: int, world: int, progress: Progress) -> None:
+        self.job, self.recipe, self.rank = job, recipe, rank
+        self.progress = progress if rank == 0 else lambda event: None
+        self.log = job.out.with_suffix(".jsonl")
+        self.started = time.monotonic()
+        if recipe.train.threads:
+            torch.set_num_threads(recipe.train.threads)
+        data = recipe.data
+        dataset = open_dataset(job.data, (data.height, data.width))
+        resumed = self._resumed(dataset)
+        self.classes = dataset.classes
+        self.training, self.held_out = split_by_group(dataset, data.held_out, recipe.seed)
+        self.batches = Batches(
+            self.training.images, self.training.labels, recipe.train.batch_size, recipe.seed,
+            data.degrade_share, data.kinds, recipe.augment, rank=rank, world=world,
+        )  # fmt: skip
+        torch.manual_seed(recipe.seed)
+        net = prepare(
+            build(recipe.net.name, len(self.classes), **recipe.net.arguments), recipe.train.ladder,
+            image_scale=data.image_scale, image_zero_point=data.image_zero_point,
+        )  # fmt: skip
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layers = net.describe((data.height, data.width))
+        channels = [_channels(net, group) for group in net.groups]
+        policy = Policy(channels, len(net.ladder), (recipe.policy.price_low, recipe.policy.price_high))
+        table = recipe.policy.cost_table
+        cost = measured_cost(net, Path(table)) if table else bitops_cost(net, self.layers)
+        self.trainer = Trainer(recipe, net, policy, cost, self.batches)
+        if resumed is not None:
+            self.trainer.load_state(resumed["training"])
+        if recipe.train.fuse:
+            steps.fuse()
+
+    def _resumed(self, dataset: Dataset) -> dict[str, Any] | None:
+        if not self.job.resume:
+            return None
+        content = checkpoint.load(self.job.out)
+        require_same_classes(content["classes"], dataset, str(self.job.data))
+        if from_plain(content["recipe"]) != self.recipe:
+            raise CheckpointError(f"{self.job.out}: made with another recipe; resume with the same recipe and --set")
+        if "training" not in content:
+            raise CheckpointError(f"{self.job.out}: this training has finished; there is nothing to resume")
+        return content
+
+    def run(self) -> Path:
+        trainer, recipe = self.trainer, self.recipe
+        self._say({"event": "start", "name": recipe.name, "images": len(self.training), "held_out": len(self.held_out),
+                   "classes": len(self.classes), "macs": sum(layer.macs for layer in self.layers)})  # fmt: skip
+        while trainer.position.epoch < trainer.epochs:
+            if trainer.position.epoch >= recipe.train.float_epochs and trainer.teacher is None:
+                trainer.enter_quantization(self._some_training_images(512))
+            trainer.train_epoch(self.progress, self.save)
+            self._say(self._epoch_report())
+            self.save()
+        trainer.load_average()
+        if self.rank == 0:
+            finisher = Finisher(recipe, trainer, self.layers, self.held_out, self._stage)
+            self._save_finished(finisher.finish())
+        self._say({"event": "done", "seconds": round(time.monotonic() - self.started, 1), "checkpoint": str(self.job.out)})
+        return self.job.out
+
+    # -- reports -----------------------------------------------------------------------------------------------------
+
+    def _some_training_images(self, count: int) -> torch.Tensor:
+        pieces = [self.batches.batch(999_999, i).images for i in range(min(len(self.batches), -(-count // self.batches.batch_size)))]
+        return self._normalised(np.concatenate(pieces)[:count])
+
+    def _normalised(self, images: Any) -> torch.Tensor:
+        return normalised(images, self.recipe.data.image_scale, self.recipe.data.image_zero_point)
+
+    def _epoch_report(self) -> dict[str, Any]:
+        """Accuracy on held-out images as they are and degraded, at every precision, with the averaged weights."""
+        trainer, data = self.trainer, self.recipe.data
+        report: dict[str, Any] = {
+            "event": "epoch", "epoch": trainer.position.epoch, "epochs": trainer.epochs, "step": trainer.position.step,
+            "mean_bits": trainer.mean_bits, "cost": trainer.policy_cost,
+        }  # fmt: skip
+        if self.rank:
+            return report
+        rows = np.random.default_rng(self.recipe.seed).permutation(len(self.held_out))[: self.recipe.train.evaluate_images]
+        part = self.held_out.take(rows)
+        images, kind, _ = mixed(part.images, np.random.default_rng(1), data.degrade_share, data.kinds)
+        tensor, clean = self._normalised(images), kind < 0
+        learned = {name: value.clone() for name, value in trainer.net.state_dict().items()}
+        trainer.load_average()
+        floats = trainer.teacher is None
+        choices = {"float": trainer.net.choice} if floats else {str(b): trainer.net.uniform(b) for b in trainer.net.ladder}
+        accuracy: dict[str, Any] = {}
+        for name, choice in choices.items():
+            found = right(trainer.net, tensor, part.labels, choice)
+            accuracy[name] = {
+                "as_it_is": float(found[clean].mean()) if clean.any() else None,
+                "degraded": float(found[~clean].mean()) if (~clean).any() else None,
+            }
+        trainer.net.load_state_dict(learned)
+        return report | {"accuracy": accuracy, "images": len(rows)}
+
+    def _stage(self, what: str) -> None:
+        self._say({"event": "stage", "what": what})
+
+    def _say(self, event: dict[str, Any]) -> None:
+        self.progress(event)
+        if self.rank == 0:
+            with self.log.open("a") as log:
+                log.write(json.dumps({"seconds": round(time.monotonic() - self.started, 1), **event}) + "\n")
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _common(self) -> dict[str, Any]:
+        data = self.recipe.data
+        return {
+            "name": self.recipe.name,
+            "recipe": self.recipe.to_plain(),
+            "classes": list(self.classes),
+            "preprocessing": {"height": data.height, "width": data.width, "mode": "RGB", "resize": "stretch"},
+            "structure": self.trainer.net.to_plain(),
+            "layers": [vars(layer) for layer in self.layers],
+        }
+
+    def save(self) -> None:
+        """Save everything that :meth:`Trainer.load_state` needs."""
+        if self.rank == 0:
+            checkpoint.save(self.job.out, {**self._common(), "training": self.trainer.state()})
+
+    def _save_finished(self, finished: Finished) -> None:
+        teacher = self.trainer.teacher
+        assert teacher is not None
+        content = {
+            **self._common(),
+            "state": self.trainer.net.state_dict(),
+            "float_state": {name: value.half() for name, value in _float_part(teacher).items()},
+            "configurations": [
+                {"name": name, "bits": list(choice.bits or ()), "slot": choice.slot}
+                for name, choice in zip(finished.names, finished.choices, strict=True)
+            ],
+            "estimator": {
+                "widths": finished.estimator.widths,
+                "strides": finished.estimator.strides,
+                "state": finished.estimator.state_dict(),
+            },
+            "calibration": {
+                "images": torch.from_numpy(finished.calibration.images),
+                "labels": torch.from_numpy(finished.calibration.labels),
+            },
+            "curve": {
+                "p_right": torch.from_numpy(finished.p_right).half(),
+                "right": torch.from_numpy(finished.right),
+            },
+            "default_price": finished.default_price,
+            "notes": finished.notes,
+            "policy": self.trainer.policy.state_dict(),
+        }
+        checkpoint.save(self.job.out, content)
+
+
+def _float_part(net: QuantNet) -> dict[str, torch.Tensor]:
+    """Master weights and the float slot's normalisation, by their names in the state."""
+    part: dict[str, torch.Tensor] = {}
+    for name, value in net.state_dict().items():
+        if name.endswith((".weights.weight", ".bias")):
+            part[name] = value
+        elif ".norm." in name:
+            part[name] = value[:1]
+    return part
+
+
+def _channels(net: QuantNet, group: tuple[str, ...]) -> int:
+    """Channels of the tensor that a group reads."""
+    layer = net.layer(group[0])
+    weight = layer.weights.weight
+    groups = getattr(layer.spec, "groups", 1)
+    return int(weight.shape[1] * groups)
+
+
+@contextlib.contextmanager
+def _processes() -> Any:
+    """This process's rank and how many train together; joins the others when started by ``torchrun``."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0, 1
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+

@@ -1,0 +1,285 @@
+"""The training loop: float epochs, then epochs that train weights at sampled precisions and the policy beside them.
+
+Everything random is a pure function of the seed and the step number, so a run that was killed and resumed takes the same
+steps, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from dqmq_deploy.errors import TrainingError
+from dqmq_deploy.policy.agents import Policy
+from dqmq_deploy.policy.objective import CostTable, policy_objective
+from dqmq_deploy.quant.initial import initialise
+from dqmq_deploy.quant.layers import ActivationSteps, SwitchableNorm, Weights
+from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet
+from dqmq_deploy.train.loader import Batch, Batches
+from dqmq_deploy.train.pixels import normalised
+from dqmq_deploy.train.recipe import Recipe
+
+_CHOICE, _POLICY = 11, 12  # streams of random numbers
+_STEP_RATE = 0.3  # learning rate of step sizes, relative to the weights'
+_REMEMBERED = 512  # sampled mixtures kept for the supervised steps
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Position:
+    """Where training stands: the next batch to take."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+
+
+class Trainer:
+    """Holds all that changes while training, and takes the steps."""
+
+    def __init__(self, recipe: Recipe, net: QuantNet, policy: Policy, cost: CostTable, batches: Batches) -> None:
+        self.recipe, self.net, self.policy, self.cost, self.batches = recipe, net, policy, cost, batches
+        self.position = Position()
+        self.teacher: QuantNet | None = None
+        self.sampled: list[tuple[int, ...]] = []
+        self.policy_optimizer = torch.optim.Adam(policy.parameters(), recipe.policy.learning_rate)
+        self.mean_bits = float("nan")
+        self.policy_cost = float("nan")
+        self._start_phase()
+
+    # -- phases ----------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> str:
+        """``float`` or ``quantize``."""
+        return "float" if self.position.epoch < self.recipe.train.float_epochs else "quantize"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of both phases."""
+        return self.recipe.train.float_epochs + self.recipe.train.epochs
+
+    def _start_phase(self) -> None:
+        """A fresh optimizer and weight average for what is to be trained now."""
+        train = self.recipe.train
+        rate = train.float_learning_rate if self.phase == "float" else train.learning_rate
+        decayed, steps, plain = _parameter_groups(self.net)
+        self.optimizer = torch.optim.SGD(
+            [
+                {"params": decayed, "weight_decay": train.weight_decay, "rate": rate},
+                {"params": plain, "weight_decay": 0.0, "rate": rate},
+                {"params": steps, "weight_decay": 0.0, "rate": rate * _STEP_RATE},
+            ],
+            lr=rate,
+            momentum=train.momentum,
+            nesterov=True,
+        )
+        self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
+        self.averaged_steps = 0
+        self.running: nn.Module = self.net
+        if dist.is_initialized():
+            self.running = DistributedDataParallel(self.net, find_unused_parameters=True)
+
+    def enter_quantization(self, images: Tensor) -> None:
+        """From the float phase to the quantized: freeze a teacher, fit all step sizes to ``images`` ``[N, C, H, W]``."""
+        self.load_average()
+        self.teacher = copy.deepcopy(self.net).eval().requires_grad_(False)
+        initialise(self.net, images)
+        self._start_phase()
+
+    def load_average(self) -> None:
+        """Put the averaged weights into the network."""
+        if self.recipe.train.average:
+            self.net.load_state_dict(self.average)
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def train_epoch(self, report: Report, save: Callable[[], None]) -> None:
+        """The rest of the current epoch, from the batch where the position stands."""
+        epoch, started = self.position.epoch, time.monotonic()
+        saved = started
+        first = self.position.batch
+        for batch in self.batches.epoch(epoch, start=first):
+            loss = self.step(batch)
+            self.position.batch += 1
+            self.position.step += 1
+            report(
+                {
+                    "event": "step",
+                    "phase": self.phase,
+                    "epoch": epoch,
+                    "epochs": self.epochs,
+                    "batch": self.position.batch,
+                    "batches": len(self.batches),
+                    "loss": loss,
+                    "mean_bits": self.mean_bits,
+                    "cost": self.policy_cost,
+                }
+            )
+            if time.monotonic() - saved > self.recipe.train.save_seconds and self.position.batch < len(self.batches):
+                save()
+                saved = time.monotonic()
+        self.position.epoch, self.position.batch = epoch + 1, 0
+
+    def step(self, batch: Batch) -> float:
+        """One supervised step, and a policy step where one is due; the supervised loss.
+
+        Raises:
+            TrainingError: the loss is not finite; nothing was changed by this step.
+        """
+        data, train = self.recipe.data, self.recipe.train
+        images = normalised(batch.images, data.image_scale, data.image_zero_point)
+        labels = torch.from_numpy(batch.labels)
+        choice = self.choose()
+        self._set_rates()
+        self.net.train()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=train.bf16):
+            logits = self.running(images, choice).float()
+            loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
+            if train.distill and self.teacher is not None:
+                with torch.no_grad():
+                    target = F.softmax(self.teacher(images, FLOAT).float(), 1)
+                loss = (1 - train.distill) * loss + train.distill * F.cross_entropy(logits, target)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} at epoch {self.position.epoch}, batch {self.position.batch}, bits "
+                f"{choice.bits}; the last checkpoint is kept: lower train.learning_rate and --resume"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if train.clip_gradient:
+            nn.utils.clip_grad_norm_(self.net.parameters(), train.clip_gradient)
+        self.optimizer.step()
+        self._update_average()
+        if self.phase == "quantize" and self.position.step % self.recipe.policy.every == 0:
+            self.policy_step(images[: self.recipe.policy.images], labels[: self.recipe.policy.images])
+        return value
+
+    def choose(self) -> Choice:
+        """What the next supervised step runs at: one precision throughout, or a mixture that the policy sampled."""
+        if self.phase == "float":
+            return FLOAT
+        rng = np.random.default_rng((self.recipe.seed, _CHOICE, self.position.step))
+        if not self.sampled or rng.random() < self.recipe.train.uniform_share:
+            return self.net.uniform(self.net.ladder[rng.integers(len(self.net.ladder))])
+        return Choice(self.sampled[rng.integers(len(self.sampled))])
+
+    def policy_step(self, images: Tensor, labels: Tensor) -> None:
+        """One step of policy optimisation through the network as it stands; the network itself does not change."""
+        settings = self.recipe.policy
+        generator = torch.Generator().manual_seed(
+            int(np.random.default_rng((self.recipe.seed, _POLICY, self.position.step)).integers(2**62))
+        )
+        first = self.recipe.train.float_epochs * len(self.batches)
+        progress = (self.position.step - first) / max(1, self.recipe.train.epochs * len(self.batches))
+        temperature = settings.temperature_start * (settings.temperature_end / settings.temperature_start) ** progress
+        self.net.eval()
+        self.policy.train()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.train.bf16):
+            found = policy_objective(self.net, self.policy, self.cost, images, labels, temperature, generator)
+        parameters = list(self.policy.parameters())
+        gradients = torch.autograd.grad(found.loss, parameters)
+        if dist.is_initialized():
+            for gradient in gradients:
+                dist.all_reduce(gradient)
+                gradient /= dist.get_world_size()
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+            self.policy_optimizer.step()
+        sampled: list[Any] = [found.sampled]
+        if dist.is_initialized():
+            dist.broadcast_object_list(sampled)
+        self.sampled = (self.sampled + sampled[0])[-_REMEMBERED:]
+        self.mean_bits, self.policy_cost = found.mean_bits, found.cost
+
+    def _set_rates(self) -> None:
+        """Linear warm-up, then a cosine to zero over the phase."""
+        train, per_epoch = self.recipe.train, len(self.batches)
+        first = 0 if self.phase == "float" else train.float_epochs * per_epoch
+        length = (train.float_epochs if self.phase == "float" else train.epochs) * per_epoch
+        done = self.position.step - first
+        factor = min(1.0, (done + 1) / max(1, train.warmup_steps)) * 0.5 * (1 + math.cos(math.pi * done / length))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * factor
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = self.recipe.train.average
+        if not decay:
+            return
+        self.averaged_steps += 1
+        decay = min(decay, self.averaged_steps / (self.averaged_steps + 9))
+        state = self.net.state_dict()
+        torch._foreach_lerp_(list(self.average.values()), [state[name] for name in self.average], 1 - decay)
+
+    # -- plain values ------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """All that a later :meth:`load_state` needs to go on with the very next step."""
+        return {
+            "position": vars(self.position).copy(),
+            "net": self.net.state_dict(),
+            "average": self.average,
+            "averaged_steps": self.averaged_steps,
+            "teacher": self.teacher.state_dict() if self.teacher else None,
+            "optimizer": self.optimizer.state_dict(),
+            "policy": self.policy.state_dict(),
+            "policy_optimizer": self.policy_optimizer.state_dict(),
+            "sampled": self.sampled,
+            "mean_bits": self.mean_bits,
+            "policy_cost": self.policy_cost,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state`."""
+        self.position = Position(**state["position"])
+        self.net.load_state_dict(state["net"])
+        if state["teacher"] is not None:
+            self.teacher = copy.deepcopy(self.net).eval().requires_grad_(False)
+            self.teacher.load_state_dict(state["teacher"])
+        self._start_phase()
+        self.average, self.averaged_steps = dict(state["average"]), state["averaged_steps"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.policy.load_state_dict(state["policy"])
+        self.policy_optimizer.load_state_dict(state["policy_optimizer"])
+        self.sampled = [tuple(row) for row in state["sampled"]]
+        self.mean_bits, self.policy_cost = state["mean_bits"], state["policy_cost"]
+
+
+def _parameter_groups(net: QuantNet) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """Master weights (decayed), step sizes, and the rest (normalisation, biases)."""
+    decayed: list[nn.Parameter] = []
+    steps: list[nn.Parameter] = []
+    for module in net.modules():
+        if isinstance(module, Weights):
+            decayed.append(module.weight)
+            steps.append(module.step)
+        elif isinstance(module, ActivationSteps) and isinstance(module.step, nn.Parameter):
+            steps.append(module.step)
+    known = {id(parameter) for parameter in decayed + steps}
+    return decayed, steps, [p for p in net.parameters() if id(p) not in known]
+
+
+def slot_parameters(net: QuantNet) -> list[nn.Parameter]:
+    """What belongs to slots and not to weights: normalisation and activation steps."""
+    found: list[nn.Parameter] = []
+    for module in net.modules():
+        if isinstance(module, SwitchableNorm):
+            found += [module.scale, module.shift]
+        elif isinstance(module, ActivationSteps) and isinstance(module.step, nn.Parameter):
+            found.append(module.step)
+    return found

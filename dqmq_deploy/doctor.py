@@ -4,6 +4,7 @@ A quantized graph that a runtime did not fuse still gives the right answer, at f
 graph that onnxruntime made of each configuration is written out, read back and searched for float arithmetic.
 """
 
+import platform
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def machine() -> dict[str, object]:
     return {
         **{key: facts[key] for key in ("cpu", "usable_cores", "cpu_quota_cores", "memory_gib", "os", "python")},
         "flags": cpu_flags(),
-        "flags_absent": [flag for flag in TELLING_FLAGS if flag not in cpu_flags()],
+        "flags_absent": [flag for flag in _flags_of_this_kind() if flag not in cpu_flags()],
         "versions": {name: _version(name) for name in ("dqmq-deploy", *PACKAGES)},
         "kernels": "not built; graphs run on stock onnxruntime",
     }
@@ -111,6 +112,13 @@ def optimised_nodes(graph: Path) -> list[tuple[str, str]]:
         except Exception as error:  # onnxruntime's own exceptions share no base but this
             raise BundleError(f"{graph}: onnxruntime cannot load it ({str(error).splitlines()[0]})") from error
         return read_nodes(Path(options.optimized_model_filepath).read_bytes())
+
+
+def _flags_of_this_kind() -> list[str]:
+    """The telling flags that a CPU of this architecture can have; no ARM flag is missed on x86."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    arm = ("asimd", "i8mm", "sve")
+    return [flag for flag in TELLING_FLAGS if flag.startswith(arm) != x86]
 
 
 def _version(package: str) -> str | None:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
@@ -121,7 +122,8 @@ class LineOutput:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
-            self._file.truncate(self._whole)
+            with suppress(OSError):
+                self._file.truncate(self._whole)
             raise DqmqError(
                 f"{self._path}: cannot be written: {_cause(error)}; "
                 "the lines written so far are whole, --resume goes on there"

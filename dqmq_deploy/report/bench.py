@@ -19,12 +19,12 @@ from dqmq_deploy.errors import InputError
 from dqmq_deploy.report.accuracy import accuracy_table, route_table
 from dqmq_deploy.report.baselines import BASELINES, find_baselines
 from dqmq_deploy.report.environment import environment, load_average
-from dqmq_deploy.report.latency import latency_rows, overhead_row
+from dqmq_deploy.report.latency import latency_rows, load_dispatcher, overhead_row
 from dqmq_deploy.report.outcomes import CHUNK, Outcomes, collect
 from dqmq_deploy.report.runners import OnnxRunner, Pixels, Subject
 from dqmq_deploy.report.save import save
 from dqmq_deploy.report.summary import summary
-from dqmq_deploy.runtime.dispatcher import MICRO_BATCH, Dispatcher
+from dqmq_deploy.runtime.dispatcher import MICRO_BATCH
 
 REPORT_SCHEMA = 1
 """Version of the report's structure, ``schema_version`` in ``report.json``."""
@@ -94,11 +94,12 @@ def bench(job: BenchJob, progress: Progress = lambda stage, done: None) -> dict[
     overhead: list[dict[str, Any]] = []
     for threads in sorted({1, *job.threads}):
         stage = f"timing, {threads} thread{'' if threads == 1 else 's'}"
-        dispatcher = Dispatcher(bundle, price=price, threads=threads)
+        dispatcher, adaptive_load = load_dispatcher(bundle, price, threads, sample)
         latency += latency_rows(
             [estimator, *configurations, *baselines],
             dispatcher if outcomes is not None else None,
             sample,
+            adaptive_load=adaptive_load,
             threads=threads,
             batch=job.batch,
             seconds=job.seconds,

@@ -62,7 +62,7 @@ def _tiles(report: dict[str, Any]) -> Markup:
     tiles.append((size(report["bundle"]["bytes"]), f"bundle, {len(report['configurations'])} configurations"))
     return element(
         "div",
-        [element("div", element("b", number), element("span", said), class_="tile") for number, said in tiles],
+        [element("div", element("b", number), element("span", _words(said)), class_="tile") for number, said in tiles],
         class_="tiles",
     )
 

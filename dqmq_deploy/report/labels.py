@@ -49,27 +49,38 @@ def place(
     dots = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in points] + list(avoid)
     placed: list[Box] = []
     for (x, y), text in zip(points, texts, strict=True):
-        best = min(
-            _candidates(x, y, text, font),
-            key=lambda pair: (
-                pair[0]
-                + 40 * pair[1].outside(frame)
-                + 10 * sum(pair[1].overlap(other) for other in placed)
-                + 3 * sum(pair[1].overlap(dot) for dot in dots)
-            ),
-        )
-        placed.append(best[1])
+        candidates = _beside(x, y, text, font) + _anywhere(x, y, text, font, frame)
+        _, box = min(candidates, key=lambda found: _cost(found[0], found[1], frame, placed, dots))
+        placed.append(box)
     return placed
 
 
-def _candidates(x: float, y: float, text: str, font: float) -> list[tuple[float, Box]]:
+def _cost(far: float, box: Box, frame: Box, placed: Sequence[Box], dots: Sequence[Box]) -> tuple[float, float]:
+    """First of all a label must be legible; then it should be near and off the points."""
+    illegible = box.outside(frame) + sum(box.overlap(other) for other in placed)
+    return round(illegible, 6), far + 3 * sum(box.overlap(dot) for dot in dots)
+
+
+def _beside(x: float, y: float, text: str, font: float) -> list[tuple[float, Box]]:
     """Boxes around a point with what each costs: farther costs more, the right side is dearest to readers."""
-    origin = text_box(0, 0, text, font)
-    width, found = origin.right, []
+    width, found = text_box(0, 0, text, font).right, []
     for distance in (10.0, 18.0, 30.0, 44.0, 60.0, 80.0):
         for step, (across, down) in enumerate(
             ((1, 0), (0, -1), (-1, 0), (0, 1), (0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7))
         ):
             left = x + across * distance + (0 if across > 0 else -width if across < 0 else -width / 2)
             found.append((distance + step, text_box(left, y + down * distance * 1.15, text, font)))
+    return found
+
+
+def _anywhere(x: float, y: float, text: str, font: float, frame: Box) -> list[tuple[float, Box]]:
+    """Boxes all over the frame, for a point in a crowd."""
+    width, height = text_box(0, 0, text, font).right, 1.2 * font
+    rows = int((frame.bottom - frame.top) / height)
+    found = []
+    for row in range(rows):
+        middle = frame.top + (row + 0.5) * height
+        for left in (frame.left, x - width - 30, x + 30, frame.right - width):
+            far = abs(left + width / 2 - x) + abs(middle - y)
+            found.append((100 + far, text_box(left, middle, text, font)))
     return found

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.report.measure import Samples, measure, ratio
-from dqmq_deploy.report.runners import Pixels, Subject, load_times
+from dqmq_deploy.report.runners import LOADS, Pixels, Subject, load_times
 from dqmq_deploy.runtime.dispatcher import Dispatcher
 from dqmq_deploy.runtime.prediction import Prediction
 
@@ -22,6 +23,7 @@ def latency_rows(
     dispatcher: Dispatcher | None,
     sample: Pixels,
     *,
+    adaptive_load: dict[str, float],
     threads: int,
     batch: int,
     seconds: float,
@@ -31,10 +33,12 @@ def latency_rows(
 ) -> list[dict[str, Any]]:
     """One row for each subject: statistics of single images, ratios to each reference, images per second in batches.
 
-    ``dispatcher`` adds the row ``adaptive``. ``sample`` is uint8 ``[images, H, W, 3]``. References are the baselines
-    and the dearest configuration. ``seconds`` are shared: two thirds for single images, one third for batches.
+    ``dispatcher`` adds the row ``adaptive``; ``adaptive_load`` says how long it took to load. ``sample`` is uint8
+    ``[images, H, W, 3]``. References are the baselines and the dearest configuration. ``seconds`` are shared: two
+    thirds for single images, one third for batches.
     """
     loads = {subject.name: load_times(subject, threads, sample[:1]) for subject in subjects}
+    loads["adaptive"] = adaptive_load
     single = _candidates(subjects, dispatcher, sample, threads, 1)
     samples = measure(single, seconds=seconds * 2 / 3, blocks=blocks, seed=seed, tick=lambda done: tick(done * 2 / 3))
     batched = _candidates(subjects, dispatcher, sample, threads, batch)
@@ -49,7 +53,7 @@ def latency_rows(
             "kind": kinds[name],
             "threads": threads,
             **samples[name].statistics(),
-            **loads.get(name, {"load_ms": None, "first_ms": None}),
+            **loads[name],
             "batch": batch,
             "images_per_s": batch * 1e3 / float(np.median(batch_samples[name].all_ms)),
             "ratios": _ratios(name, references, samples),
@@ -58,22 +62,36 @@ def latency_rows(
     ]
 
 
+def load_dispatcher(bundle: Bundle, price: float, threads: int, sample: Pixels) -> tuple[Dispatcher, dict[str, float]]:
+    """A dispatcher, and the median time to load one (each graph is run once on the way) and to answer first."""
+    load_ms, first_ms = [], []
+    for _ in range(LOADS):
+        start = time.perf_counter()
+        dispatcher = Dispatcher(bundle, price=price, threads=threads)
+        loaded = time.perf_counter()
+        dispatcher(sample[0])
+        load_ms.append((loaded - start) * 1e3)
+        first_ms.append((time.perf_counter() - loaded) * 1e3)
+    return dispatcher, {"load_ms": float(np.median(load_ms)), "first_ms": float(np.median(first_ms))}
+
+
 def overhead_row(dispatcher: Dispatcher, sample: Pixels, batch: int) -> dict[str, Any]:
     """Where the dispatcher's time goes in calls of ``batch`` images: mean milliseconds per image and share.
 
     ``estimator_ms`` is the estimator and the choice of route; ``dispatch_ms`` is what is neither that nor graph.
     """
-    classify = _classifier(dispatcher, sample, batch)
+    batches = _Cycle(sample, batch)
     for _ in range(5):
-        classify()
+        _classify(dispatcher, next(batches))
     wall_ms = estimator_ms = graph_ms = 0.0
     images = 0
     deadline = time.perf_counter() + OVERHEAD_SECONDS
     for _ in range(OVERHEAD_RUNS):
+        pixels = next(batches)
         start = time.perf_counter()
-        predictions = classify()
+        predictions = _classify(dispatcher, pixels)
         now = time.perf_counter()
-        wall_ms += (now - start) * 1e3
+        wall_ms += (now - start) * 1e3 - sum(prediction.decode_ms for prediction in predictions)
         estimator_ms += sum(prediction.estimator_ms for prediction in predictions)
         graph_ms += sum(prediction.graph_ms for prediction in predictions)
         images += len(predictions)
@@ -99,16 +117,14 @@ def _candidates(
         runner = subject.open(threads, batch)
         candidates[subject.name] = _bound(runner.run, runner.prepare(pixels))
     if dispatcher is not None:
-        candidates["adaptive"] = _classifier(dispatcher, sample, batch)
+        batches = _Cycle(sample, batch)
+        candidates["adaptive"] = lambda: _classify(dispatcher, next(batches))
     return candidates
 
 
-def _classifier(dispatcher: Dispatcher, sample: Pixels, batch: int) -> Callable[[], list[Prediction]]:
-    """The dispatcher on the sample, around and around: the way of single images, or batches."""
-    batches = _Cycle(sample, batch)
-    if batch == 1:
-        return lambda: [dispatcher(next(batches)[0])]
-    return lambda: dispatcher.classify_batch(next(batches))
+def _classify(dispatcher: Dispatcher, pixels: Pixels) -> list[Prediction]:
+    """The dispatcher's way of single images, or of batches."""
+    return [dispatcher(pixels[0])] if len(pixels) == 1 else dispatcher.classify_batch(pixels)
 
 
 def _bound(run: Callable[[Any], object], feed: object) -> Callable[[], object]:

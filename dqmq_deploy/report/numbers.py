@@ -27,10 +27,11 @@ def interval(low: float, high: float) -> str:
 def points(difference: float) -> str:
     """A difference of shares in percentage points, signed.
 
-    >>> points(0.0031), points(-0.02)
-    ('+0.3', '\u22122.0')
+    >>> points(0.0031), points(-0.02), points(-0.0001)
+    ('+0.3', '\u22122.0', '+0.0')
     """
-    return f"{100 * difference:+.1f}".replace("-", "\u2212")
+    rounded = round(100 * difference, 1) + 0.0  # no minus before a zero
+    return f"{rounded:+.1f}".replace("-", "\u2212")
 
 
 def points_interval(difference: dict[str, float]) -> str:

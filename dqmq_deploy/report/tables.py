@@ -193,6 +193,7 @@ def overhead(report: dict[str, Any]) -> Table:
         "results together; the two shares are of estimator and dispatch in the time without and with decoding"
         + ("." if decode is None else f" ({ms(decode)} ms an image).")
     )
+    note += " Graphs take turns here and find colder caches than in the tables above, where each runs in blocks."
     if report["pixels"] == "random":
         note += " On random pixels: the routes mean nothing."
     return Table(

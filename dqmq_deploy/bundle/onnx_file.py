@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_DEPTH = 32
-"""Graphs nested deeper than this are refused; ours nest two deep."""
+"""Messages nested deeper than this are refused; a subgraph takes three levels, and ours lie two deep."""
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
@@ -83,7 +83,7 @@ def read_nodes(data: bytes) -> list[tuple[str, str]]:
 
 def _walk(message: memoryview, kind: str, facts: OnnxFacts, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise ValueError(f"its graphs nest deeper than {MAX_DEPTH}")
+        raise ValueError("its graphs nest too deep")
     if kind == "tensor":
         _walk_tensor(message, facts)
         return

@@ -42,7 +42,16 @@ def quantize_int8(model: onnx.ModelProto, images: npt.NDArray[np.float32]) -> on
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        return onnx.load(quantized)
+        return _without_unused_domains(onnx.load(quantized))
+
+
+def _without_unused_domains(model: onnx.ModelProto) -> onnx.ModelProto:
+    # pre-processing imports every domain onnxruntime knows, and a bundle takes only those it needs
+    used = {node.domain for node in model.graph.node}
+    for index in reversed(range(len(model.opset_import))):
+        if model.opset_import[index].domain not in used:
+            del model.opset_import[index]
+    return model
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]

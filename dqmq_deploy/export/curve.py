@@ -47,8 +47,8 @@ def price_curve(
             PricePoint(
                 price=float(price),
                 accuracy=float(hits[np.arange(len(route)), route].mean()),
-                bitops=float(mix @ np.asarray(bitops, np.float64)),
-                latency_ms=float(mix @ np.asarray(latency_ms, np.float64)) + estimator_ms,
+                bitops=round(float(mix @ np.asarray(bitops, np.float64))),
+                latency_ms=round(float(mix @ np.asarray(latency_ms, np.float64)) + estimator_ms, 4),
                 mix=dict(zip(names, mix.tolist(), strict=True)),
             )
         )

@@ -123,7 +123,7 @@ def export_compiled(
     """What :func:`export` does once the checkpoint is open."""
     target = Path(f"{net.name}.dqmq") if out is None else out
     check_target(target.absolute())
-    _check_names(net)
+    _check_configurations(net)
     graphs, files = _build(net, with_baselines=with_baselines, with_flat=flat)
     with tempfile.TemporaryDirectory(prefix="dqmq-export-") as folder:
         _write_plain(Path(folder), files)
@@ -133,11 +133,14 @@ def export_compiled(
     return ExportResult(target, Bundle.open(target).manifest)
 
 
-def _check_names(net: CompiledNet) -> None:
+def _check_configurations(net: CompiledNet) -> None:
     names = [configuration.name for configuration in net.configurations]
     for name in names:
         if not lies_inside(f"{name}.onnx") or "/" in name or f"{name}.onnx" == ESTIMATOR or names.count(name) > 1:
             raise ExportError(f"expected configurations with different names that can name a file, got '{name}'")
+    spent = [bitops(net.layers, configuration.bits) for configuration in net.configurations]
+    if not spent or spent != sorted(spent):
+        raise ExportError(f"expected configurations by rising BitOPs, got {spent}; compile the policy again")
 
 
 def _build(
@@ -207,7 +210,7 @@ def _measure(
             graph=f"{configuration.name}.onnx",
             cost=spent[index] / max(spent),
             accuracy=float(accuracy[index]),
-            latency_ms=latency_ms[f"{configuration.name}.onnx"],
+            latency_ms=round(latency_ms[f"{configuration.name}.onnx"], 4),
             parity=agreements[index],
             flat=f"flat/{configuration.name}.onnx" if with_flat else None,
         )

@@ -43,7 +43,8 @@ class Dispatcher:
 
     Attributes:
         bundle: the bundle served.
-        price: the price in force; None with ``config``.
+        price: the price in force, which may be set anew at any time; None with ``config``.
+        classes: the names of the classes, in the order of the logits.
         configurations: the names of the configurations, cheapest first.
         cost: float64 ``[K]``, BitOPs of each configuration over those of the dearest.
         size: height and width of the pictures that the graphs read.

@@ -63,6 +63,8 @@ class Progress:
 def serve(job: ServeJob, progress: Callable[[Progress], None] | None = None) -> ServeSummary:
     """Classify every image below ``job.images`` and write one record each, in the order of the sorted paths.
 
+    A record names its image by its path below that folder, with ``/``.
+
     With ``watch``, each round's new images are sorted among themselves. Ctrl-C ends the run after the images at hand.
 
     Raises:

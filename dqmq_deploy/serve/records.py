@@ -1,5 +1,6 @@
 """The result record: one image, one line."""
 
+from math import isfinite
 from typing import Any, TypeAlias
 
 from dqmq_deploy.runtime.pipeline import Outcome
@@ -18,6 +19,8 @@ def to_record(image: str, outcome: Outcome) -> Record:
     """The record of ``image``, a path relative to the folder that is served."""
     if not isinstance(outcome, Prediction):
         return {"image": image, "error": str(outcome)}
+    if not (isfinite(outcome.score) and isfinite(outcome.quality)):
+        return {"image": image, "error": f"configuration '{outcome.config}' or the estimator gave no finite number"}
     return {
         "image": image,
         "label": outcome.label,

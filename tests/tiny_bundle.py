@@ -113,19 +113,17 @@ def _point(
 
 
 def _graph(bits: int) -> ModelProto:
-    step = 2 ** (8 - bits)
     weights = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[3, 3], data_location=TensorProto.EXTERNAL)
     for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", "36")):
         weights.external_data.add(key=key, value=value)
     nodes = [
-        helper.make_node("Div", ["image", "step"], ["level"]),
-        helper.make_node("Mul", ["level", "step"], ["coarse"]),
+        helper.make_node("BitwiseAnd", ["image", "mask"], ["coarse"]),
         helper.make_node("Cast", ["coarse"], ["real"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["real", "axes"], ["mean"], keepdims=0),
         helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
     ]
     constants = [
-        numpy_helper.from_array(np.array(step, np.uint8), "step"),
+        numpy_helper.from_array(np.array(256 - 2 ** (8 - bits), np.uint8), "mask"),
         numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
         weights,
     ]

@@ -43,7 +43,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 def main() -> None:
     """Run the command line; the console script's entry."""
-    app()
+    app(prog_name="dqmq-deploy")
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -112,8 +112,10 @@ def _counts(text: str, option: str) -> tuple[int, ...]:
 
 @command
 def train(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file; models/ has some to start from.")],
-    data: Annotated[Path, typer.Option(help="A folder, or a zip, with one folder of images a class.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file; models/ has some to start from.")
+    ],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder, or a zip, with one folder of images a class.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint; its log lies beside it.")] = Path(
         "checkpoint.pt"
     ),
@@ -141,7 +143,7 @@ def train(
 
 @command
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="What train wrote.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="What train wrote.")],
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="The bundle; default: the model's name.dqmq.")
     ] = None,
@@ -161,7 +163,7 @@ def export(
 
 @command
 def serve(
-    images: Annotated[Path, typer.Option(help="Folder; every image below it is classified.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Folder; every image below it is classified.")],
     bundle: Annotated[Path | None, typer.Option(help="Default: $DQMQ_BUNDLE, else the only *.dqmq here.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Results: .jsonl, .csv or .parquet.")] = Path(
         "results.jsonl"
@@ -212,7 +214,9 @@ def serve(
 @command
 def bench(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The NAME.dqmq to measure.")],
-    images: Annotated[Path | None, typer.Option(help="Images for accuracy and routing; folders name classes.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Images for accuracy and routing; folders name classes.")
+    ] = None,
     labels: Annotated[
         str, typer.Option(help="folders: they are classes; none: they are not; auto: if they fit.")
     ] = "auto",
@@ -257,7 +261,7 @@ def bench(
 
 @command
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A checkpoint.pt or a NAME.dqmq.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A checkpoint.pt or a NAME.dqmq.")],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

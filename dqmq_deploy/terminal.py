@@ -108,8 +108,7 @@ class PlainLines:
             self.close()
 
     def say(self, line: str) -> None:
-        """Say so now."""
-        self.close()
+        """Say so now; what waits to be told goes on waiting."""
         print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:

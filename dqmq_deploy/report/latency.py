@@ -12,10 +12,13 @@ from dqmq_deploy.report.runners import LOADS, Pixels, Subject, load_times
 from dqmq_deploy.runtime.dispatcher import Dispatcher
 from dqmq_deploy.runtime.prediction import Prediction
 
-OVERHEAD_RUNS = 200
-"""Calls behind each row of the overhead table, unless they take more than :data:`OVERHEAD_SECONDS`."""
+OVERHEAD_PASSES = 5
+"""Passes behind each row of the overhead table."""
 
-OVERHEAD_SECONDS = 5.0
+OVERHEAD_RUNS = 256
+"""Calls of a pass, unless they take more than :data:`OVERHEAD_SECONDS`."""
+
+OVERHEAD_SECONDS = 0.6
 
 
 def latency_rows(
@@ -78,9 +81,14 @@ def load_dispatcher(bundle: Bundle, price: float, threads: int, sample: Pixels) 
 def overhead_row(dispatcher: Dispatcher, sample: Pixels, batch: int) -> dict[str, Any]:
     """Where the dispatcher's time goes in calls of ``batch`` images: mean milliseconds per image and share.
 
-    ``estimator_ms`` is the estimator and the choice of route; ``dispatch_ms`` is what is neither that nor graph.
+    ``estimator_ms`` is the estimator and the choice of route; ``dispatch_ms`` is what is neither that nor graph. Of
+    several passes over the same images the fastest is told: what other processes add is not ours.
     """
-    batches = _Cycle(sample, batch)
+    passes = [_overhead_pass(dispatcher, _Cycle(sample, batch)) for _ in range(OVERHEAD_PASSES)]
+    return {"batch": batch, **min(passes, key=lambda row: row["total_ms"])}
+
+
+def _overhead_pass(dispatcher: Dispatcher, batches: "_Cycle") -> dict[str, Any]:
     for _ in range(5):
         _classify(dispatcher, next(batches))
     wall_ms = estimator_ms = graph_ms = 0.0
@@ -98,7 +106,6 @@ def overhead_row(dispatcher: Dispatcher, sample: Pixels, batch: int) -> dict[str
         if now > deadline:
             break
     return {
-        "batch": batch,
         "images": images,
         "estimator_ms": estimator_ms / images,
         "dispatch_ms": max(0.0, wall_ms - estimator_ms - graph_ms) / images,

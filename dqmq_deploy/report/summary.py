@@ -86,13 +86,14 @@ def _clock(report: dict[str, Any]) -> list[str]:
             f"On {runtime} the configurations' BitOPs differ {digits3(paper)}-fold, their measured time "
             f"{times(spread)[:-1]}-fold ({ms(min(p50))} to {ms(max(p50), unit=True)} an image on one thread)."
         ]
-    adaptive, dearest = rows.get("adaptive"), rows[configurations[-1]["name"]]
-    if adaptive is not None and adaptive["mean_ms"] > dearest["mean_ms"]:
-        best = report["accuracy"]["best_static"] if report["accuracy"] else dearest["name"]
+    adaptive, dearest = rows.get("adaptive"), configurations[-1]["name"]
+    if adaptive is not None and adaptive["ratios"][dearest]["low"] > 1:
+        ratio = adaptive["ratios"][dearest]
+        best = report["accuracy"]["best_static"] if report["accuracy"] else dearest
         lines.append(
-            f"The adaptive whole takes {ms(adaptive['mean_ms'], unit=True)} an image, more than {dearest['name']} "
-            f"alone ({ms(dearest['mean_ms'], unit=True)}): where only time counts on this runtime, serve one "
-            f"configuration with --config {best}."
+            f"The adaptive whole takes {ms(adaptive['p50_ms'], unit=True)} an image, {times(ratio['median'])} the time "
+            f"of {dearest} alone ({ratio['low']:.2f} to {ratio['high']:.2f}): where only time counts on this runtime, "
+            f"serve one configuration with --config {best}."
         )
     return lines
 

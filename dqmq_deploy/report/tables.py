@@ -189,8 +189,8 @@ def overhead(report: dict[str, Any]) -> Table:
             )
         )
     note = (
-        "Mean ms per image, one thread. Estimator includes the choice of route, dispatch is grouping and putting "
-        "results together; the two shares are of estimator and dispatch in the time without and with decoding"
+        "Mean ms per image in the fastest of several passes, one thread. Estimator includes the choice of route, "
+        "dispatch is grouping and putting results together; the two shares are of estimator and dispatch in the time without and with decoding"
         + ("." if decode is None else f" ({ms(decode)} ms an image).")
     )
     note += " Graphs take turns here and find colder caches than in the tables above, where each runs in blocks."

@@ -15,7 +15,7 @@ def logits(net: QuantNet, images: Tensor, choice: Choice, batch_size: int = 250)
     """Logits float32 ``[N, classes]`` of normalised images ``[N, C, H, W]``, in evaluation mode and float32."""
     was_training = net.training
     net.eval()
-    result = torch.cat([net(part, choice).float() for part in images.split(batch_size)])
+    result = torch.cat([net(part, choice).float() for part in torch.split(images, batch_size)])
     net.train(was_training)
     return result
 
@@ -24,15 +24,3 @@ def right(net: QuantNet, images: Tensor, labels: npt.NDArray[np.int64], choice: 
     """Whether each image is classified right, bool ``[N]``."""
     found: npt.NDArray[np.bool_] = logits(net, images, choice).argmax(1).numpy() == labels
     return found
-
-
-def wilson(successes: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a proportion, 95 % by default.
-
-    >>> tuple(round(bound, 3) for bound in wilson(95, 100))
-    (0.888, 0.978)
-    """
-    share = successes / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * ((share * (1 - share) + z * z / (4 * count)) / count) ** 0.5 / (1 + z * z / count)
-    return centre - half, centre + half

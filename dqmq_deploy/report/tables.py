@@ -149,7 +149,7 @@ def latency(report: dict[str, Any], threads: int) -> Table:
         rows,
         "One image at a time, the model alone: decoding and input layout are not in it. Candidates took turns in one "
         f"process, {found[0]['rounds']} rounds of blocks of 5 to 100 runs; n counts single runs. Load and first "
-        "inference are medians of three, files in the disk cache.",
+        "inference are medians of three, files in the disk cache. onnxruntime's threads sleep when idle, as in serving.",
     )
 
 
@@ -190,8 +190,8 @@ def overhead(report: dict[str, Any]) -> Table:
         )
     note = (
         "Mean ms per image in the fastest of several passes, one thread. Estimator includes the choice of route, "
-        "dispatch is grouping and putting results together; the two shares are of estimator and dispatch in the time without and with decoding"
-        + ("." if decode is None else f" ({ms(decode)} ms an image).")
+        "dispatch is grouping and putting results together; the two shares are of estimator and dispatch in the time "
+        "without and with decoding" + ("." if decode is None else f" ({ms(decode)} ms an image).")
     )
     note += " Graphs take turns here and find colder caches than in the tables above, where each runs in blocks."
     if report["pixels"] == "random":

@@ -149,7 +149,7 @@ def latency(report: dict[str, Any], threads: int) -> Table:
         rows,
         "One image at a time, the model alone: decoding and input layout are not in it. Candidates took turns in one "
         f"process, {found[0]['rounds']} rounds of blocks of 5 to 100 runs; n counts single runs. Load and first "
-        "inference are medians of three, files in the disk cache. onnxruntime's threads sleep when idle, as in serving.",
+        "inference are medians of three, files in the disk cache. Idle threads of onnxruntime sleep, as in serving.",
     )
 
 

@@ -32,7 +32,8 @@ def build(name: str, classes: int, **arguments: Any) -> nn.Module:
         try:
             factory = getattr(importlib.import_module(module_name), factory_name)
         except (ImportError, AttributeError) as error:
-            raise RecipeError(f"net '{name}': cannot be imported ({error}); expected 'package.module:factory'") from error
+            wanted = "expected 'package.module:factory'"
+            raise RecipeError(f"net '{name}': cannot be imported ({error}); {wanted}") from error
     elif name in SHIPPED:
         factory = SHIPPED[name]
     else:

@@ -1,8 +1,8 @@
 """The bit-width policy: a small agent per group of layers looks at the group's input and leans towards a precision.
 
 State: mean and spread of each channel of the input tensor, one row per image. Action: a precision of the ladder. The
-agent maps its state linearly to two numbers, a centre ``mu`` and a width ``sigma`` on the ladder's positions 0, 1, 2, ..,
-and the distribution is the bell between them, so few parameters encode it:
+agent maps its state linearly to two numbers, a centre ``mu`` and a width ``sigma`` on the ladder's positions 0, 1, 2,
+.., and the distribution is the bell between them, so few parameters encode it:
 
     p(b) = softmax over positions i of  -(i - mu)^2 / (2 sigma^2)
 
@@ -40,7 +40,8 @@ class Agent(nn.Module):
         state = self.standardise(torch.cat([flat.mean(2), spread], 1))
         centre, width = self.linear(torch.cat([state, log_price[:, None]], 1)).unbind(1)
         sigma = F.softplus(width) + _NARROWEST
-        return -((self.positions - centre[:, None]) ** 2) / (2 * sigma[:, None] ** 2)
+        logits: Tensor = -((self.positions - centre[:, None]) ** 2) / (2 * sigma[:, None] ** 2)
+        return logits
 
 
 class Policy(nn.Module):

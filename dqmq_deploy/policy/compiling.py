@@ -33,7 +33,7 @@ def decisions(net: QuantNet, policy: Policy, images: Tensor, prices: int = _PRIC
     low, high = policy.prices
     rows = []
     for price in np.geomspace(low, high, prices):
-        for part in images.split(256):
+        for part in torch.split(images, 256):
 
             def pick(group: int, tensor: Tensor, price: float = price) -> Tensor:
                 logits = policy.logits(group, tensor, torch.full((len(tensor),), float(price)))

@@ -82,7 +82,8 @@ def rollout(net: QuantNet, images: Tensor, pick: Pick) -> tuple[Tensor, list[Ten
         holder = net.holder.get(tensor)
         if holder != tensor or holder in net.group_of:
             return value  # groups quantize their input themselves, once per precision
-        return net.act(tensor)(value, 1 + net.ladder.index(8))
+        settled: Tensor = net.act(tensor)(value, 1 + net.ladder.index(8))
+        return settled
 
     def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
         layer = net.layer(spec.name)
@@ -92,7 +93,8 @@ def rollout(net: QuantNet, images: Tensor, pick: Pick) -> tuple[Tensor, list[Ten
             slot, act = 1 + net.ladder.index(bits), net.act(spec.input)
             x = source if group is None else act(source, slot)
             x = act.narrow(x, slot, bits)
-            return layer(x, bits, slot) if isinstance(layer, QuantConv) else layer(x, bits)
+            y: Tensor = layer(x, bits, slot) if isinstance(layer, QuantConv) else layer(x, bits)
+            return y
 
         if group is None or spec.name in net.edges:
             return at(8)

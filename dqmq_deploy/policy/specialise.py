@@ -32,9 +32,7 @@ class Specialisation:
     bf16: bool = True
 
 
-def assign(
-    right: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64], price: float
-) -> npt.NDArray[np.int64]:
+def assign(right: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64], price: float) -> npt.NDArray[np.int64]:
     """The configuration of highest utility for each image, int64 ``[N]``.
 
     Args:
@@ -42,16 +40,19 @@ def assign(
         cost: relative cost of each configuration.
         price: accuracy one gives up per unit of cost.
     """
-    return (right - price * cost).argmax(1)
+    utility: npt.NDArray[np.float64] = right - price * cost
+    best: npt.NDArray[np.int64] = utility.argmax(1)
+    return best
 
 
 def fine_tune(
     net: QuantNet, choice: Choice, parameters: Sequence[nn.Parameter], draw: Draw, rows: npt.NDArray[np.int64],
     own_share: float, settings: Specialisation,
 ) -> None:  # fmt: skip
-    """Fine-tune the slot of ``choice`` in place; every ``1 / own_share``-th batch comes from ``rows``, the others from all.
+    """Fine-tune the slot of ``choice`` in place.
 
-    Weights must be frozen by the caller: only ``parameters`` learn.
+    Every ``1 / own_share``-th batch comes from ``rows``, the others from all. Weights must be frozen by the caller:
+    only ``parameters`` learn.
     """
     optimizer = torch.optim.SGD(parameters, settings.learning_rate, settings.momentum, nesterov=True)
     net.train()
@@ -66,7 +67,7 @@ def fine_tune(
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
             loss = F.cross_entropy(net(images, choice).float(), labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
     net.eval()

@@ -72,7 +72,7 @@ def fit(
     for index, rows in enumerate(_batches(len(images), batch_size, epochs, seed)):
         loss = F.binary_cross_entropy_with_logits(estimator(images[rows]), right[rows])
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         total += float(loss.detach())
@@ -87,4 +87,4 @@ def fit(
 def predict(estimator: Estimator, images: Tensor) -> npt.NDArray[np.float32]:
     """Probability of a right answer, float32 ``[N, configurations]``."""
     estimator.eval()
-    return torch.cat([torch.sigmoid(estimator(part)) for part in images.split(512)]).numpy()
+    return torch.cat([torch.sigmoid(estimator(part)) for part in torch.split(images, 512)]).numpy()

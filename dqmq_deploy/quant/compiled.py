@@ -115,8 +115,8 @@ def open_compiled(path: Path) -> Compiled:
         return _compiled(content)
     except CheckpointError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise CheckpointError(f"{path}: damaged, its parts do not fit together ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # a state that does not fit raises RuntimeError, KeyError, AttributeError, ...
+        raise CheckpointError(f"{path}: damaged, its parts do not fit together ({error})") from error
 
 
 def _compiled(content: dict[str, Any]) -> Compiled:
@@ -207,12 +207,9 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             linear = net.layer(spec.name)
             assert isinstance(linear, QuantLinear)
             codes, step = linear.weights.codes(bits[spec.name])
-            scale, bias = _integer_bias(
-                linear.bias.double().numpy(), step.double().numpy(), tensors[spec.input].scale
-            )
-            stages.append(
-                LinearStage(spec.name, spec.input, spec.output, codes.numpy(), bits[spec.name], bits[spec.name], scale, bias)
-            )
+            scale, bias = _integer_bias(linear.bias.double().numpy(), step.double().numpy(), tensors[spec.input].scale)
+            width = bits[spec.name]
+            stages.append(LinearStage(spec.name, spec.input, spec.output, codes.numpy(), width, width, scale, bias))
         elif isinstance(spec, PoolSpec):
             stages.append(PoolStage(spec.kind, spec.input, spec.output, spec.kernel, spec.strides, _four(spec.pads)))
         elif isinstance(spec, AddSpec):
@@ -245,8 +242,8 @@ def make_float_plan(net: QuantNet, image_size: tuple[int, int]) -> FloatPlan:
         elif isinstance(spec, LinearSpec):
             linear = net.layer(spec.name)
             assert isinstance(linear, QuantLinear)
-            weight, bias = _array(linear.weights.weight), _array(linear.bias)
-            stages.append(FloatLinear(spec.name, spec.input, spec.output, weight, bias, spec.activation))
+            matrix, shift = _array(linear.weights.weight), _array(linear.bias)
+            stages.append(FloatLinear(spec.name, spec.input, spec.output, matrix, shift, spec.activation))
         elif isinstance(spec, PoolSpec):
             stages.append(PoolStage(spec.kind, spec.input, spec.output, spec.kernel, spec.strides, _four(spec.pads)))
         elif isinstance(spec, AddSpec):

@@ -15,17 +15,19 @@ _VALUES = 200_000  # of each tensor, enough for a step
 
 @torch.no_grad()
 def initialise(net: QuantNet, images: Tensor) -> None:
-    """Set every step size from one float pass over normalised images ``[N, C, H, W]``, and every slot's
+    """Set every step size from one float pass over normalised images ``[N, C, H, W]``.
 
-    normalisation from the float network's.
+    Every slot's normalisation starts from the float network's.
     """
     net.eval()
 
     def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
         layer = net.layer(spec.name)
+        y: Tensor
         if not isinstance(layer, QuantConv):
-            return layer(source, None)
-        y: Tensor = layer(source, None, FLOAT_SLOT)
+            y = layer(source, None)
+            return y
+        y = layer(source, None, FLOAT_SLOT)
         if layer.sum_steps is not None:
             layer.sum_steps.step.fill_(_activation_step(layer.sum_steps, y, 8))
         for field in (layer.norm.scale, layer.norm.shift, layer.norm.mean, layer.norm.variance):

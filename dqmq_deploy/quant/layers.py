@@ -149,7 +149,7 @@ class QuantConv(nn.Module):
     def forward(self, x: Tensor, bits: int | None, slot: int) -> Tensor:
         """``[N, in_channels, H, W]`` to ``[N, out_channels, H', W']`` at a precision (None: float)."""
         spec = self.spec
-        y = F.conv2d(x, self.weights.at(bits), None, spec.strides, spec.pads, spec.dilations, spec.groups)
+        y: Tensor = F.conv2d(x, self.weights.at(bits), None, spec.strides, spec.pads, spec.dilations, spec.groups)
         y = self.norm(y, slot)
         if self.sum_steps is not None and bits is not None:
             y = self.sum_steps(y, slot)
@@ -163,7 +163,8 @@ class QuantLinear(nn.Module):
         super().__init__()
         self.spec = spec
         self.weights = Weights(layer.weight, ladder)
-        bias = layer.bias.detach().clone() if layer.bias is not None else torch.zeros(spec.out_features)
+        given: Tensor | None = layer.bias  # None for Linear(bias=False), whatever torch's own annotation says
+        bias = torch.zeros(spec.out_features) if given is None else given.detach().clone()
         self.bias = nn.Parameter(bias)
 
     def forward(self, x: Tensor, bits: int | None) -> Tensor:

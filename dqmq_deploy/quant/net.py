@@ -19,7 +19,6 @@ from dqmq_deploy.quant.spec import (
     FlattenSpec,
     LinearSpec,
     PoolSpec,
-    StageSpec,
     from_plain,
     has_zero_floor,
     to_plain,
@@ -138,12 +137,14 @@ class QuantNet(nn.Module):
             slot = FLOAT_SLOT if bits is None else self.slot_of(bits, choice)
             if bits is not None:
                 source = self.act(spec.input).narrow(source, slot, bits)
-            return layer(source, bits, slot) if isinstance(layer, QuantConv) else layer(source, bits)
+            y: Tensor = layer(source, bits, slot) if isinstance(layer, QuantConv) else layer(source, bits)
+            return y
 
         def settle(tensor: str, value: Tensor) -> Tensor:
             if choice.bits is None or self.holder.get(tensor) != tensor:
                 return value
-            return self.act(tensor)(value, self.slot_of(self.tensor_bits(tensor, choice), choice))
+            settled: Tensor = self.act(tensor)(value, self.slot_of(self.tensor_bits(tensor, choice), choice))
+            return settled
 
         return self.walk(x, run, settle)
 
@@ -186,7 +187,7 @@ class QuantNet(nn.Module):
 
         def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
             layer = self.layer(spec.name)
-            y = layer(source, None, FLOAT_SLOT) if isinstance(layer, QuantConv) else layer(source, None)
+            y: Tensor = layer(source, None, FLOAT_SLOT) if isinstance(layer, QuantConv) else layer(source, None)
             count = layer.weights.weight.numel()
             positions = y.shape[2] * y.shape[3] if y.dim() == 4 else 1
             found.append(Layer(spec.name, count * positions, count, edge=spec.name in self.edges))

@@ -1,4 +1,7 @@
-"""The structure of a quantizable network as plain values: what a checkpoint stores and :class:`QuantNet` is built from."""
+"""The structure of a quantizable network as plain values.
+
+It is what a checkpoint stores and what :class:`~dqmq_deploy.quant.net.QuantNet` is built from.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -94,7 +97,7 @@ def from_plain(plain: Sequence[Mapping[str, Any]]) -> list[StageSpec]:
     stages: list[StageSpec] = []
     for entry in plain:
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-        kind = fields.pop("stage", None)
+        kind = str(fields.pop("stage", None))
         try:
             stages.append(_KINDS[kind](**fields))
         except (KeyError, TypeError) as error:

@@ -82,7 +82,7 @@ class _Whole(torch.autograd.Function):
         return _restore(_whole[name](_flat(x), step, *ctx.range), x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
         x, step = ctx.saved_tensors
         grad = grad.contiguous(memory_format=_like(x))
         grad_x, grad_step = _whole[ctx.name + "_backward"](_flat(x), step, _flat(grad), *ctx.range)
@@ -110,7 +110,7 @@ class _PerChannel(torch.autograd.Function):
         return code * step
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         ratio, code = ctx.saved_tensors
         low, high = ctx.range
         inside = (ratio >= low) & (ratio <= high)

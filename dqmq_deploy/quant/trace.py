@@ -91,14 +91,7 @@ class _Reader:
         if isinstance(module, nn.Conv2d):
             self._conv(node, name, source, module)
         elif isinstance(module, nn.BatchNorm2d):
-            producer = self.producer.get(source)
-            origin = node.args[0]
-            fits = isinstance(producer, ConvSpec) and producer.name not in self.traced.norms
-            if not fits or not isinstance(origin, fx.Node) or not self._sole_user(origin) or origin.target != producer.name:
-                raise ModelError(f"'{name}': a BatchNorm2d is expected right after a Conv2d")
-            self.traced.norms[producer.name] = module
-            producer.norm_eps = module.eps
-            self.value[node] = source
+            self._norm(node, name, source, module)
         elif isinstance(module, nn.Linear):
             self._once(name)
             self.traced.layers[name] = module
@@ -145,6 +138,15 @@ class _Reader:
             ),
         )
 
+    def _norm(self, node: fx.Node, name: str, source: str, module: nn.BatchNorm2d) -> None:
+        producer, origin = self.producer.get(source), node.args[0]
+        fits = isinstance(origin, fx.Node) and self._sole_user(origin)
+        if not fits or not isinstance(producer, ConvSpec) or origin.target != producer.name:  # type: ignore[union-attr]
+            raise ModelError(f"'{name}': a BatchNorm2d is expected right after a Conv2d")
+        self.traced.norms[producer.name] = module
+        producer.norm_eps = module.eps
+        self.value[node] = source
+
     def _pool(self, node: fx.Node, source: str, module: nn.MaxPool2d | nn.AvgPool2d) -> None:
         if module.ceil_mode or (isinstance(module, nn.MaxPool2d) and module.dilation not in (1, (1, 1))):
             raise ModelError(f"'{node.target}': pooling without ceil_mode and dilation is expected")
@@ -168,19 +170,21 @@ class _Reader:
                 raise ModelError(f"'{node.name}': flatten from dimension 1 is expected, got {start}")
             self._emit(node, FlattenSpec(self._input(node), node.name))
         elif target in (F.adaptive_avg_pool2d, torch.mean, "mean"):
-            shape = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", node.kwargs.get("output_size"))
-            pooled = shape in (1, (1, 1), [1, 1]) if target is F.adaptive_avg_pool2d else shape in ([2, 3], (2, 3), [-2, -1], (-2, -1))
-            if not pooled:
-                raise ModelError(f"'{node.name}': global average pooling is expected, got {shape}")
-            self._emit(node, PoolSpec("global_average", self._input(node), node.name))
-            if target is not F.adaptive_avg_pool2d and not node.kwargs.get("keepdim", False):
-                flat = FlattenSpec(node.name, f"{node.name}_flat")
-                self._emit(node, flat)
+            self._global_average(node, mean=target is not F.adaptive_avg_pool2d)
         elif target is F.dropout:
             self.value[node] = self._input(node)
         else:
             name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
             raise ModelError(f"'{name}' at '{node.name}' cannot be quantized; supported: {SUPPORTED}")
+
+    def _global_average(self, node: fx.Node, mean: bool) -> None:
+        shape = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", node.kwargs.get("output_size"))
+        if shape not in (((2, 3), [2, 3], (-2, -1), [-2, -1]) if mean else (1, (1, 1), [1, 1])):
+            raise ModelError(f"'{node.name}': global average pooling is expected, got {shape}")
+        self._emit(node, PoolSpec("global_average", self._input(node), node.name))
+        keepdim = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+        if mean and not keepdim:
+            self._emit(node, FlattenSpec(node.name, f"{node.name}_flat"))
 
     def _activate(self, node: fx.Node, source: str, activation: str) -> None:
         producer = self.producer.get(source)

@@ -50,7 +50,7 @@ def load(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: refused, it holds more than tensors and plain values; expected a checkpoint of 'dqmq-deploy train'"
+            f"{path}: refused, it holds more than tensors and plain values; expected a file of 'dqmq-deploy train'"
         ) from error
     except Exception as error:  # a damaged archive raises RuntimeError, KeyError, EOFError, ValueError, ...
         raise CheckpointError(f"{path}: damaged, cannot be read ({type(error).__name__})") from error

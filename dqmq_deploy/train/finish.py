@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from torch import Tensor
 from dqmq_deploy.bits import Layer, bitops, mean_bits
 from dqmq_deploy.policy.compiling import cluster, decisions
 from dqmq_deploy.policy.objective import CostTable
-from dqmq_deploy.policy.specialise import Specialisation, assign, fine_tune
+from dqmq_deploy.policy.specialise import Draw, Specialisation, assign, fine_tune
 from dqmq_deploy.quality.degradations import mixed
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
-from dqmq_deploy.quant.net import Choice, QuantNet
+from dqmq_deploy.quant.net import Choice
 from dqmq_deploy.train.data import Dataset, split_by_group
 from dqmq_deploy.train.evaluate import right
 from dqmq_deploy.train.loader import Batches
@@ -99,7 +100,8 @@ class Finisher:
 
     def training_pool(self, count: int, epoch: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
         """About ``count`` augmented and degraded training images."""
-        pieces = [self.batches.batch(epoch, i) for i in range(min(len(self.batches), -(-count // self.batches.batch_size)))]
+        wanted = -(-count // self.batches.batch_size)
+        pieces = [self.batches.batch(epoch, i) for i in range(min(len(self.batches), wanted))]
         return np.concatenate([b.images for b in pieces]), np.concatenate([b.labels for b in pieces])
 
     def calibration(self) -> Dataset:
@@ -121,7 +123,7 @@ class Finisher:
         self.say("compiling the policy")
         images, _ = self.training_pool(settings.images, epoch=1_000_000)
         decided = decisions(self.net, self.policy, self.tensor(images[: settings.images]))
-        self.notes["distinct_decisions"] = int(len(np.unique(decided, axis=0)))
+        self.notes["distinct_decisions"] = len(np.unique(decided, axis=0))
         return cluster(decided, self.cost_table, settings.configurations, self.net.ladder)
 
     def specialise(self, choices: list[Choice], cost: npt.NDArray[np.float64]) -> None:
@@ -146,12 +148,7 @@ class Finisher:
             for k, choice in enumerate(choices):
                 self.say(f"specialising configuration {k + 1} of {len(choices)}, round {turn + 1} of {settings.rounds}")
 
-                def draw(rows: npt.NDArray[np.int64] | None, step: int, k: int = k, turn: int = turn) -> tuple[Tensor, Tensor]:
-                    rng = np.random.default_rng((self.recipe.seed, 35, turn, k, step))
-                    source = np.arange(len(pool_labels)) if rows is None else rows
-                    chosen = rng.choice(source, min(self.recipe.train.batch_size, len(source)), replace=False)
-                    return pool_tensor[chosen], pool_labels[chosen]
-
+                draw = self._draw(pool_tensor, pool_labels, (turn, k))
                 plan = Specialisation(settings.steps, settings.learning_rate, bf16=self.recipe.train.bf16)
                 rows = np.flatnonzero(assigned == k)
                 fine_tune(self.net, choice, parameters, draw, rows, settings.own_share, plan)
@@ -164,6 +161,17 @@ class Finisher:
         self.net.eval().requires_grad_(False)
         self.notes["specialised"] = {"before": before, "after": after, "kept": kept, "images": len(held_labels)}
 
+    def _draw(self, images: Tensor, labels: Tensor, stream: tuple[int, int]) -> Draw:
+        """Batches for specialising, drawn by a seed of their own for each configuration, round and step."""
+
+        def draw(rows: npt.NDArray[np.int64] | None, step: int) -> tuple[Tensor, Tensor]:
+            rng = np.random.default_rng((self.recipe.seed, 35, *stream, step))
+            source = np.arange(len(labels)) if rows is None else rows
+            chosen = rng.choice(source, min(self.recipe.train.batch_size, len(source)), replace=False)
+            return images[chosen], labels[chosen]
+
+        return draw
+
     def fit_estimator(self, choices: list[Choice]) -> Estimator:
         """Fit the estimator to what the configurations got right on held-out and training images."""
         settings = self.recipe.estimator
@@ -175,10 +183,9 @@ class Finisher:
         target = torch.from_numpy(self.correct(tensor, labels, choices)).float()
         torch.manual_seed(self.recipe.seed)
         estimator = Estimator(list(settings.widths), list(settings.strides), len(choices))
-        estimator = estimator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        losses = fit(
-            estimator, tensor, target, epochs=settings.epochs, learning_rate=settings.learning_rate, seed=self.recipe.seed
-        )
+        estimator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        rate, seed = settings.learning_rate, self.recipe.seed
+        losses = fit(estimator, tensor, target, epochs=settings.epochs, learning_rate=rate, seed=seed)
         self.notes["estimator_loss"] = losses
         return estimator
 
@@ -196,7 +203,8 @@ def default_price(
 def _names(means: list[float]) -> list[str]:
     """``bits-2.1`` and so on; a letter tells apart what rounds to the same."""
     plain = [f"bits-{mean:.1f}" for mean in means]
-    return [name if plain.count(name) == 1 else f"{name}{'abcdefgh'[plain[:k].count(name)]}" for k, name in enumerate(plain)]
+    letters = [ascii_lowercase[plain[:k].count(name)] if plain.count(name) > 1 else "" for k, name in enumerate(plain)]
+    return [name + letter for name, letter in zip(plain, letters, strict=True)]
 
 
 def _restore_slot(state: dict[str, Tensor], start: dict[str, Tensor], choice: Choice) -> None:

@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def normalised(images: npt.NDArray[np.uint8], scale: float, zero_point: int) -> Tensor:
-    """Images uint8 ``[N, H, W, 3]`` as float32 ``[N, 3, H, W]`` in channels-last memory, ``scale * (pixel - zero_point)``."""
+    """``scale * (pixel - zero_point)``: uint8 ``[N, H, W, 3]`` to float32 ``[N, 3, H, W]``, channels last in memory."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().sub_(zero_point).mul_(scale)

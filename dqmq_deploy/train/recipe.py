@@ -107,7 +107,7 @@ class Recipe:
     net: NetSettings
     seed: int = 0
     data: DataSettings = DataSettings()
-    augment: AugmentSettings = AugmentSettings()
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     train: TrainSettings = TrainSettings()
     policy: PolicySettings = PolicySettings()
     compile: CompileSettings = CompileSettings()
@@ -222,5 +222,3 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if type(value) is not hint:
         raise RecipeError(f"{where}: expected {hint.__name__}, got {value!r}")
     return value
-
-

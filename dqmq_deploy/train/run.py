@@ -21,7 +21,7 @@ from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import bitops_cost, measured_cost
 from dqmq_deploy.quality.degradations import mixed
 from dqmq_deploy.quant import steps
-from dqmq_deploy.quant.net import QuantNet, prepare
+from dqmq_deploy.quant.net import FLOAT, QuantNet, prepare
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes, split_by_group
 from dqmq_deploy.train.evaluate import right
@@ -124,13 +124,15 @@ class _Run:
         if self.rank == 0:
             finisher = Finisher(recipe, trainer, self.layers, self.held_out, self._stage)
             self._save_finished(finisher.finish())
-        self._say({"event": "done", "seconds": round(time.monotonic() - self.started, 1), "checkpoint": str(self.job.out)})
+        seconds = round(time.monotonic() - self.started, 1)
+        self._say({"event": "done", "seconds": seconds, "checkpoint": str(self.job.out)})
         return self.job.out
 
     # -- reports -----------------------------------------------------------------------------------------------------
 
     def _some_training_images(self, count: int) -> torch.Tensor:
-        pieces = [self.batches.batch(999_999, i).images for i in range(min(len(self.batches), -(-count // self.batches.batch_size)))]
+        wanted = -(-count // self.batches.batch_size)
+        pieces = [self.batches.batch(999_999, i).images for i in range(min(len(self.batches), wanted))]
         return self._normalised(np.concatenate(pieces)[:count])
 
     def _normalised(self, images: Any) -> torch.Tensor:
@@ -138,30 +140,29 @@ class _Run:
 
     def _epoch_report(self) -> dict[str, Any]:
         """Accuracy on held-out images as they are and degraded, at every precision, with the averaged weights."""
-        trainer, data = self.trainer, self.recipe.data
+        trainer, data, net = self.trainer, self.recipe.data, self.trainer.net
         report: dict[str, Any] = {
             "event": "epoch", "epoch": trainer.position.epoch, "epochs": trainer.epochs, "step": trainer.position.step,
             "mean_bits": trainer.mean_bits, "cost": trainer.policy_cost,
         }  # fmt: skip
         if self.rank:
             return report
-        rows = np.random.default_rng(self.recipe.seed).permutation(len(self.held_out))[: self.recipe.train.evaluate_images]
-        part = self.held_out.take(rows)
+        rows = np.random.default_rng(self.recipe.seed).permutation(len(self.held_out))
+        part = self.held_out.take(rows[: self.recipe.train.evaluate_images])
         images, kind, _ = mixed(part.images, np.random.default_rng(1), data.degrade_share, data.kinds)
         tensor, clean = self._normalised(images), kind < 0
-        learned = {name: value.clone() for name, value in trainer.net.state_dict().items()}
+        learned = {name: value.clone() for name, value in net.state_dict().items()}
         trainer.load_average()
-        floats = trainer.teacher is None
-        choices = {"float": trainer.net.choice} if floats else {str(b): trainer.net.uniform(b) for b in trainer.net.ladder}
+        choices = {"float": FLOAT} if trainer.teacher is None else {str(bits): net.uniform(bits) for bits in net.ladder}
         accuracy: dict[str, Any] = {}
         for name, choice in choices.items():
-            found = right(trainer.net, tensor, part.labels, choice)
+            found = right(net, tensor, part.labels, choice)
             accuracy[name] = {
                 "as_it_is": float(found[clean].mean()) if clean.any() else None,
                 "degraded": float(found[~clean].mean()) if (~clean).any() else None,
             }
-        trainer.net.load_state_dict(learned)
-        return report | {"accuracy": accuracy, "images": len(rows)}
+        net.load_state_dict(learned)
+        return report | {"accuracy": accuracy, "images": len(part)}
 
     def _stage(self, what: str) -> None:
         self._say({"event": "stage", "what": what})
@@ -251,5 +252,3 @@ def _processes() -> Any:
         yield dist.get_rank(), dist.get_world_size()
     finally:
         dist.destroy_process_group()
-
-

@@ -1,7 +1,7 @@
 """The training loop: float epochs, then epochs that train weights at sampled precisions and the policy beside them.
 
-Everything random is a pure function of the seed and the step number, so a run that was killed and resumed takes the same
-steps, bit for bit, as one that was not.
+Everything random is a pure function of the seed and the step number, so a run that was killed and resumed takes the
+same steps, bit for bit, as one that was not.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Trainer:
             self.running = DistributedDataParallel(self.net, find_unused_parameters=True)
 
     def enter_quantization(self, images: Tensor) -> None:
-        """From the float phase to the quantized: freeze a teacher, fit all step sizes to ``images`` ``[N, C, H, W]``."""
+        """From the float phase to the quantized: freeze a teacher, fit step sizes to ``images`` ``[N, C, H, W]``."""
         self.load_average()
         self.teacher = copy.deepcopy(self.net).eval().requires_grad_(False)
         initialise(self.net, images)
@@ -159,7 +159,7 @@ class Trainer:
                 f"{choice.bits}; the last checkpoint is kept: lower train.learning_rate and --resume"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if train.clip_gradient:
             nn.utils.clip_grad_norm_(self.net.parameters(), train.clip_gradient)
         self.optimizer.step()

@@ -21,7 +21,7 @@ from PIL import Image
 
 from benchmarks.digits import load
 from dqmq_deploy.quality.degradations import AS_IT_IS, KINDS, mixed
-from dqmq_deploy.report.numbers import ms, percent
+from dqmq_deploy.report.numbers import percent
 from dqmq_deploy.show import table
 from dqmq_deploy.terminal import console
 
@@ -74,7 +74,7 @@ def accuracy(records: Sequence[dict[str, Any]]) -> float:
 
 
 def print_results(path: Path) -> None:
-    """Print accuracy by quality and by route from the records in ``path``."""
+    """Print accuracy and routes by how badly the images were degraded, from the records in ``path``."""
     records = [json.loads(line) for line in path.read_text().splitlines()]
     routes = sorted(Counter(record["config"] for record in records))
     groups = [(name, [r for r in records if severity_of(r) in severities]) for name, severities in QUALITIES]
@@ -87,14 +87,7 @@ def print_results(path: Path) -> None:
     columns = ("images", ">count", ">accuracy", ">quality seen", *(f">to {route}" for route in routes))
     out = console()
     out.print()
-    out.print(table("Accuracy by quality", columns, rows))
-    out.print()
-    by_route = [(route, [record for record in records if record["config"] == route]) for route in routes]
-    rows = [
-        (route, len(chosen), percent(accuracy(chosen)), ms(float(np.mean([record["graph_ms"] for record in chosen]))))
-        for route, chosen in by_route
-    ]
-    out.print(table("Accuracy by route", ("route", ">images", ">accuracy", ">graph ms"), rows))
+    out.print(table("By how badly we degraded the images", columns, rows))
 
 
 def main() -> None:

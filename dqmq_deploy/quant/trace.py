@@ -54,7 +54,7 @@ class _Reader:
         self.traced = Traced()
         self.value: dict[fx.Node, str] = {}
         self.producer: dict[str, StageSpec] = {}
-        self.reads: dict[str, int] = {}
+        self.flat: set[str] = set()  # tensors [N, C]
 
     def read(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -78,12 +78,22 @@ class _Reader:
         return self.value[source]
 
     def _emit(self, node: fx.Node, spec: StageSpec) -> None:
+        if spec.output in ("image", "logits"):  # names that mean the network's own ends
+            spec.output = f"{spec.output}_inside"
         self.traced.stages.append(spec)
         self.producer[spec.output] = spec
+        if isinstance(spec, FlattenSpec | LinearSpec) or (isinstance(spec, AddSpec) and spec.input in self.flat):
+            self.flat.add(spec.output)
         self.value[node] = spec.output
 
     def _sole_user(self, source: fx.Node) -> bool:
-        return len(source.users) == 1
+        """Whether nobody else reads the tensor of ``source``, nor did under an earlier name (Dropout, Identity)."""
+        while len(source.users) == 1:
+            earlier = source.args[0] if source.args else None
+            if not isinstance(earlier, fx.Node) or self.value.get(earlier) != self.value.get(source):
+                return True
+            source = earlier
+        return False
 
     def _module(self, node: fx.Node, module: nn.Module) -> None:
         name = str(node.target)
@@ -94,6 +104,8 @@ class _Reader:
             self._norm(node, name, source, module)
         elif isinstance(module, nn.Linear):
             self._once(name)
+            if source not in self.flat:
+                raise ModelError(f"'{name}': a flatten is expected before a Linear layer")
             self.traced.layers[name] = module
             self._emit(node, LinearSpec(name, source, node.name, module.in_features, module.out_features))
         elif isinstance(module, nn.ReLU | nn.ReLU6):
@@ -101,9 +113,7 @@ class _Reader:
         elif isinstance(module, nn.Dropout | nn.Identity):
             self.value[node] = source
         elif isinstance(module, nn.Flatten):
-            if module.start_dim != 1:
-                raise ModelError(f"'{name}': Flatten(start_dim=1) is expected, got {module.start_dim}")
-            self._emit(node, FlattenSpec(source, node.name))
+            self._flatten(node, source, module.start_dim, module.end_dim)
         elif isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
             self._pool(node, source, module)
         elif isinstance(module, nn.AdaptiveAvgPool2d):
@@ -121,6 +131,10 @@ class _Reader:
         self._once(name)
         if isinstance(module.padding, str) or module.padding_mode != "zeros":
             raise ModelError(f"'{name}': padding in numbers and padding_mode='zeros' are expected")
+        if source == "image" and module.in_channels != 3:
+            raise ModelError(
+                f"'{name}': 3 input channels, RGB images, are expected; got {module.in_channels}"
+            )
         self.traced.layers[name] = module
         self._emit(
             node,
@@ -143,6 +157,8 @@ class _Reader:
         fits = isinstance(origin, fx.Node) and self._sole_user(origin)
         if not fits or not isinstance(producer, ConvSpec) or origin.target != producer.name:  # type: ignore[union-attr]
             raise ModelError(f"'{name}': a BatchNorm2d is expected right after a Conv2d")
+        if module.running_mean is None:
+            raise ModelError(f"'{name}': a BatchNorm2d with track_running_stats=True is expected")
         self.traced.norms[producer.name] = module
         producer.norm_eps = module.eps
         self.value[node] = source
@@ -150,8 +166,8 @@ class _Reader:
     def _pool(self, node: fx.Node, source: str, module: nn.MaxPool2d | nn.AvgPool2d) -> None:
         if module.ceil_mode or (isinstance(module, nn.MaxPool2d) and module.dilation not in (1, (1, 1))):
             raise ModelError(f"'{node.target}': pooling without ceil_mode and dilation is expected")
-        if isinstance(module, nn.AvgPool2d) and _pair(module.padding) != (0, 0):
-            raise ModelError(f"'{node.target}': average pooling without padding is expected")
+        if isinstance(module, nn.AvgPool2d) and (_pair(module.padding) != (0, 0) or module.divisor_override):
+            raise ModelError(f"'{node.target}': average pooling without padding and divisor_override is expected")
         kind = "max" if isinstance(module, nn.MaxPool2d) else "average"
         kernel, strides = _pair(module.kernel_size), _pair(module.stride)
         self._emit(node, PoolSpec(kind, source, node.name, kernel, strides, _pair(module.padding)))
@@ -166,9 +182,8 @@ class _Reader:
             self._add(node)
         elif target in (torch.flatten, "flatten"):
             start = node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)
-            if start != 1:
-                raise ModelError(f"'{node.name}': flatten from dimension 1 is expected, got {start}")
-            self._emit(node, FlattenSpec(self._input(node), node.name))
+            end = node.args[2] if len(node.args) > 2 else node.kwargs.get("end_dim", -1)
+            self._flatten(node, self._input(node), start, end)
         elif target in (F.adaptive_avg_pool2d, torch.mean, "mean"):
             self._global_average(node, mean=target is not F.adaptive_avg_pool2d)
         elif target is F.dropout:
@@ -177,6 +192,11 @@ class _Reader:
             name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
             raise ModelError(f"'{name}' at '{node.name}' cannot be quantized; supported: {SUPPORTED}")
 
+    def _flatten(self, node: fx.Node, source: str, start: Any, end: Any) -> None:
+        if (start, end) not in ((1, -1), (1, 3)):
+            raise ModelError(f"'{node.name}': flatten of all dimensions from 1 on is expected, got {start} to {end}")
+        self._emit(node, FlattenSpec(source, node.name))
+
     def _global_average(self, node: fx.Node, mean: bool) -> None:
         shape = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", node.kwargs.get("output_size"))
         if shape not in (((2, 3), [2, 3], (-2, -1), [-2, -1]) if mean else (1, (1, 1), [1, 1])):
@@ -184,7 +204,7 @@ class _Reader:
         self._emit(node, PoolSpec("global_average", self._input(node), node.name))
         keepdim = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
         if mean and not keepdim:
-            self._emit(node, FlattenSpec(node.name, f"{node.name}_flat"))
+            self._emit(node, FlattenSpec(self.value[node], f"{node.name}_flat"))
 
     def _activate(self, node: fx.Node, source: str, activation: str) -> None:
         producer = self.producer.get(source)
@@ -196,6 +216,8 @@ class _Reader:
         self.value[node] = source
 
     def _add(self, node: fx.Node) -> None:
+        if node.kwargs:
+            raise ModelError(f"'{node.name}': a plain sum is expected, got {dict(node.kwargs)}")
         left, right = self._input(node, 0), self._input(node, 1)
         for tensor, other, index in ((left, right, 0), (right, left, 1)):
             producer = self.producer.get(tensor)

@@ -73,46 +73,57 @@ Pick = Callable[[int, Tensor], Tensor]
 def rollout(net: QuantNet, images: Tensor, pick: Pick) -> tuple[Tensor, list[Tensor]]:
     """One pass through the network with every precision of every inner layer, mixed by ``pick``.
 
+    Where the weights are one precision's alone, it equals the network at that precision.
+
     Returns:
         Logits ``[N, classes]`` and the mixing weights of each group, ``[N, levels]``.
     """
     weights: dict[int, Tensor] = {}
 
-    def settle(tensor: str, value: Tensor) -> Tensor:
-        holder = net.holder.get(tensor)
-        if holder != tensor or holder in net.group_of:
-            return value  # groups quantize their input themselves, once per precision
-        settled: Tensor = net.act(tensor)(value, 1 + net.ladder.index(8))
-        return settled
-
-    def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
-        layer = net.layer(spec.name)
-        group = net.group_of.get(net.holder[spec.input])
-
-        def at(bits: int) -> Tensor:
-            slot, act = 1 + net.ladder.index(bits), net.act(spec.input)
-            x = source if group is None else act(source, slot)
-            x = act.narrow(x, slot, bits)
-            y: Tensor = layer(x, bits, slot) if isinstance(layer, QuantConv) else layer(x, bits)
-            return y
-
-        if group is None or spec.name in net.edges:
-            return at(8)
+    def mixed(group: int, tensor: Tensor, at: Callable[[int], Tensor]) -> Tensor:
+        """The results of ``at`` each precision, weighted by what ``group`` picks for ``tensor``, its input."""
         if group not in weights:
-            weights[group] = pick(group, source)
-        mix = weights[group]
-        mixed: Tensor | None = None
+            weights[group] = pick(group, tensor)
+        total: Tensor | None = None
         for level, bits in enumerate(net.ladder):
-            part = mix[:, level]
+            part = weights[group][:, level]
             if not part.requires_grad and not bool(part.any()):
                 continue
             y = at(bits)
             y = y * part.to(y.dtype).reshape(-1, *[1] * (y.dim() - 1))
-            mixed = y if mixed is None else mixed + y
-        assert mixed is not None
-        return mixed
+            total = y if total is None else total + y
+        assert total is not None
+        return total
 
-    logits = net.walk(images, run, settle)
+    def slot(bits: int) -> int:
+        return 1 + net.ladder.index(bits)
+
+    def settle(tensor: str, value: Tensor) -> Tensor:
+        holder = net.holder.get(tensor)
+        if holder != tensor or holder in net.group_of:
+            return value  # groups quantize their input themselves, once per precision
+        settled: Tensor = net.act(tensor)(value, slot(8))
+        return settled
+
+    def read(tensor: str, value: Tensor) -> Tensor:
+        group, act = net.group_of.get(net.holder[tensor]), net.act(tensor)
+        return value if group is None else mixed(group, value, lambda bits: act(value, slot(bits), bits))
+
+    def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
+        layer, act = net.layer(spec.name), net.act(spec.input)
+
+        def compute(x: Tensor, bits: int) -> Tensor:
+            y: Tensor = layer(x, bits, slot(bits)) if isinstance(layer, QuantConv) else layer(x, bits)
+            return y
+
+        if spec.name in net.edges:
+            return compute(read(spec.input, source), 8)
+        group = net.group_of[net.holder[spec.input]]
+        return mixed(
+            group, source, lambda bits: compute(act.narrow(act(source, slot(bits), bits), slot(bits), bits), bits)
+        )
+
+    logits = net.walk(images, run, settle, read, saturating=True)
     return logits, [weights[group] for group in range(len(net.groups))]
 
 
@@ -144,14 +155,14 @@ def policy_objective(
     """Cross-entropy + price x expected cost on one batch, a price drawn per image, evenly in its logarithm."""
     low, high = policy.prices
     price = low * (high / low) ** torch.rand(len(images), generator=generator)
-    logits_of: list[Tensor] = []
+    logits_of: dict[int, Tensor] = {}
 
     def pick(group: int, tensor: Tensor) -> Tensor:
-        logits_of.append(policy.logits(group, tensor.detach(), price))
-        return gumbel_softmax(logits_of[-1], temperature, generator)
+        logits_of[group] = policy.logits(group, tensor.detach(), price)
+        return gumbel_softmax(logits_of[group], temperature, generator)
 
     logits, samples = rollout(net, images, pick)
-    probabilities = [F.softmax(row, dim=1) for row in logits_of]
+    probabilities = [F.softmax(logits_of[group], dim=1) for group in range(len(net.groups))]
     expected = cost.expected(probabilities)
     loss = (F.cross_entropy(logits.float(), labels, reduction="none") + price * expected).mean()
     levels = torch.stack([sample.argmax(1) for sample in samples], 1)

@@ -155,8 +155,13 @@ def _array(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
     return tensor.detach().contiguous().numpy().astype(np.float32)
 
 
-def _quant(act: ActivationSteps, slot: int) -> TensorQuant:
-    return TensorQuant(float(act.at(slot).detach()), act.zero_point)
+def _quant(act: ActivationSteps, slot: int, act_bits: int = 8) -> TensorQuant:
+    return TensorQuant(float(act.at(slot, act_bits).detach()), act.zero_point)
+
+
+def _aligned(step: torch.Tensor, weight_bits: int) -> torch.Tensor:
+    """The step of codes that are left-aligned in 8 bits, float64."""
+    return step.double() / 2 ** (8 - weight_bits)
 
 
 def _four(pads: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -181,8 +186,9 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
     """One choice of precisions as a plan, every normalisation folded."""
     bits = net.layer_bits(choice)
 
-    def slot_for(tensor: str) -> int:
-        return net.slot_of(net.tensor_bits(tensor, choice), choice)
+    def quant_of(tensor: str) -> TensorQuant:
+        act_bits = net.tensor_bits(tensor, choice)
+        return _quant(net.act(tensor), net.slot_of(act_bits, choice), act_bits)
 
     tensors = {"image": _quant(net.act("image"), 0)}
     stages: list[Stage] = []
@@ -194,7 +200,7 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             codes, step = conv.weights.codes(bits[spec.name])
             multiplier, offset = conv.norm.folded(own_slot)
             scale, bias = _integer_bias(
-                offset.double().numpy(), (step.double() * multiplier.double()).numpy(), tensors[spec.input].scale
+                offset.double().numpy(), (_aligned(step, bits[spec.name]) * multiplier.double()).numpy(), tensors[spec.input].scale
             )
             stages.append(
                 ConvStage(
@@ -207,7 +213,7 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             linear = net.layer(spec.name)
             assert isinstance(linear, QuantLinear)
             codes, step = linear.weights.codes(bits[spec.name])
-            scale, bias = _integer_bias(linear.bias.double().numpy(), step.double().numpy(), tensors[spec.input].scale)
+            scale, bias = _integer_bias(linear.bias.double().numpy(), _aligned(step, bits[spec.name]).numpy(), tensors[spec.input].scale)
             width = bits[spec.name]
             stages.append(LinearStage(spec.name, spec.input, spec.output, codes.numpy(), width, width, scale, bias))
         elif isinstance(spec, PoolSpec):
@@ -218,7 +224,7 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             stages.append(FlattenStage(spec.input, spec.output))
         if spec.output != "logits":
             holder = net.holder[spec.output]
-            tensors[spec.output] = tensors[holder] if holder in tensors else _quant(net.act(holder), slot_for(holder))
+            tensors[spec.output] = tensors[holder] if holder in tensors else quant_of(holder)
     last = net.stages[-1]
     assert isinstance(last, LinearSpec)
     return Plan(image_size, tensors, tuple(stages), last.out_features)

@@ -16,9 +16,14 @@ from dqmq_deploy.quant.steps import clip, quantize, quantize_rows
 FLOAT_SLOT = 0
 
 
-def grow(values: Tensor, source_slots: list[int]) -> Tensor:
-    """``values`` ``[slots, ...]`` with one more slot per entry, copied from the slot that it names."""
-    return torch.cat([values, values[source_slots]])
+def grow(module: nn.Module, field: str, source_slots: list[int]) -> None:
+    """Give ``module.field``, ``[slots, ...]``, one more slot per entry, copied from the slot that it names."""
+    old = getattr(module, field)
+    grown = torch.cat([old.detach(), old.detach()[source_slots]])
+    if isinstance(old, nn.Parameter):
+        setattr(module, field, nn.Parameter(grown))
+    else:
+        module.register_buffer(field, grown)
 
 
 class ActivationSteps(nn.Module):
@@ -38,21 +43,21 @@ class ActivationSteps(nn.Module):
         else:
             self.register_buffer("step", initial)
 
-    def at(self, slot: int) -> Tensor:
-        """The step of one slot, kept positive and within ``largest``; a scalar."""
+    def at(self, slot: int, act_bits: int = 8) -> Tensor:
+        """The step of one slot, positive; the highest code that ``act_bits`` tell apart stays within ``largest``."""
         step = self.step[slot].abs().clamp_min(1e-6)
-        return step if self.largest is None else step.clamp_max(self.largest / self.high)
+        return step if self.largest is None else step.clamp_max(self.largest / self.code_range(act_bits)[1])
 
-    def forward(self, x: Tensor, slot: int) -> Tensor:
-        """Real values on the grid of 256 codes, same shape as ``x``."""
-        return quantize(x, self.at(slot), self.low, self.high)
+    def forward(self, x: Tensor, slot: int, act_bits: int = 8) -> Tensor:
+        """Real values on the grid of 256 codes, same shape as ``x``; layers of ``act_bits`` will read them."""
+        return quantize(x, self.at(slot, act_bits), self.low, self.high)
 
     def narrow(self, x: Tensor, slot: int, act_bits: int) -> Tensor:
         """What a layer of ``act_bits`` sees of a tensor that is already on the grid."""
         if act_bits >= 8:
             return x
         low, high = self.code_range(act_bits)
-        return clip(x, self.at(slot), low, high)
+        return clip(x, self.at(slot, act_bits), low, high)
 
     def code_range(self, act_bits: int) -> tuple[int, int]:
         """Lowest and highest code, relative to the zero point, that a layer of ``act_bits`` tells apart."""

@@ -50,8 +50,10 @@ class QuantNet(nn.Module):
 
     def __init__(self, traced: Traced, ladder: tuple[int, ...], image_scale: float, image_zero_point: int) -> None:
         super().__init__()
-        if not traced.stages or EDGE_BITS not in ladder or tuple(sorted(set(ladder))) != ladder:
-            raise ModelError(f"a ladder of rising bit-widths that ends in {EDGE_BITS} is expected, got {ladder}")
+        if ladder[-1:] != (EDGE_BITS,) or tuple(bits for bits in LADDER if bits in ladder) != ladder:
+            raise ModelError(f"rising bit-widths out of {LADDER} that end in {EDGE_BITS} are expected, got {ladder}")
+        if image_zero_point not in (0, 128) or not image_scale > 0:
+            raise ModelError(f"zero point 0 or 128, scale above 0 expected, got {image_zero_point}, {image_scale}")
         self.ladder = ladder
         self.stages = traced.stages
         slots = 1 + len(ladder)
@@ -143,38 +145,45 @@ class QuantNet(nn.Module):
         def settle(tensor: str, value: Tensor) -> Tensor:
             if choice.bits is None or self.holder.get(tensor) != tensor:
                 return value
-            settled: Tensor = self.act(tensor)(value, self.slot_of(self.tensor_bits(tensor, choice), choice))
+            bits = self.tensor_bits(tensor, choice)
+            settled: Tensor = self.act(tensor)(value, self.slot_of(bits, choice), bits)
             return settled
 
-        return self.walk(x, run, settle)
+        return self.walk(x, run, settle, saturating=choice.bits is not None)
 
     def walk(
         self,
         x: Tensor,
         run: Callable[[ConvSpec | LinearSpec, Tensor], Tensor],
         settle: Callable[[str, Tensor], Tensor],
+        read: Callable[[str, Tensor], Tensor] = lambda _, value: value,
+        saturating: bool = False,
     ) -> Tensor:
-        """The one traversal of the stages: ``run`` computes a layer, ``settle`` quantizes a finished tensor."""
+        """The one traversal of the stages.
+
+        ``run`` computes a layer, ``settle`` quantizes a finished tensor, ``read`` is what sums and averages see of one.
+        With ``saturating`` the upper bound of a ReLU6 is left to the codes' saturation, as in the integer network.
+        """
         values = {"image": x}
         for spec in self.stages:
             source = values[spec.input]
             if isinstance(spec, ConvSpec | LinearSpec):
                 y = run(spec, source)
                 if isinstance(spec, ConvSpec) and spec.residual:
-                    y = y + values[spec.residual]
+                    y = y + read(spec.residual, values[spec.residual])
             elif isinstance(spec, AddSpec):
-                y = source + values[spec.other]
+                y = read(spec.input, source) + read(spec.other, values[spec.other])
             elif isinstance(spec, FlattenSpec):
                 y = source.flatten(1)
             elif spec.kind == "max":
                 y = F.max_pool2d(source, spec.kernel, spec.strides, spec.pads)
             elif spec.kind == "average":
-                y = F.avg_pool2d(source, spec.kernel, spec.strides, spec.pads)
+                y = F.avg_pool2d(read(spec.input, source), spec.kernel, spec.strides, spec.pads)
             else:
-                y = source.mean((2, 3), keepdim=True)
+                y = read(spec.input, source).mean((2, 3), keepdim=True)
             activation = getattr(spec, "activation", "none")
             if activation != "none":
-                y = F.relu6(y) if activation == "relu6" else F.relu(y)
+                y = F.relu6(y) if activation == "relu6" and not saturating else F.relu(y)
             values[spec.output] = settle(spec.output, y)
         return values["logits"]
 
@@ -195,8 +204,7 @@ class QuantNet(nn.Module):
 
         was_training = self.training
         self.eval()
-        channels = next(s.in_channels for s in self.stages if isinstance(s, ConvSpec))
-        self.walk(torch.zeros(1, channels, *image_size), run, lambda _, value: value)
+        self.walk(torch.zeros(1, 3, *image_size), run, lambda _, value: value)
         self.train(was_training)
         return found
 
@@ -209,16 +217,16 @@ class QuantNet(nn.Module):
             assert isinstance(act, ActivationSteps)
             tensor = next(t for t in self.holder.values() if _key(t) == name)
             sources = [self.slot_of(self.tensor_bits(tensor, choice), choice) for choice in choices]
-            _replace(act, "step", sources)
+            grow(act, "step", sources)
         for spec in self.stages:
             if isinstance(spec, ConvSpec):
                 conv = self.layer(spec.name)
                 assert isinstance(conv, QuantConv)
                 sources = [self.slot_of(self.layer_bits(choice)[spec.name], choice) for choice in choices]
                 for field in ("scale", "shift", "mean", "variance"):
-                    _replace(conv.norm, field, sources)
+                    grow(conv.norm, field, sources)
                 if conv.sum_steps is not None:
-                    _replace(conv.sum_steps, "step", sources)
+                    grow(conv.sum_steps, "step", sources)
         self.slots += len(choices)
         return added
 
@@ -282,13 +290,3 @@ def prepare(
 def _key(name: str) -> str:
     """A name as module dictionaries take it: without dots."""
     return name.replace(".", "/")
-
-
-def _replace(module: nn.Module, field: str, sources: list[int]) -> None:
-    """Grow one parameter or buffer of ``module`` by slots copied from ``sources``."""
-    old = getattr(module, field)
-    grown = grow(old.detach(), sources)
-    if isinstance(old, nn.Parameter):
-        setattr(module, field, nn.Parameter(grown))
-    else:
-        module.register_buffer(field, grown)

@@ -23,6 +23,7 @@ from dqmq_deploy.export.plan import (
     Plan,
     PoolStage,
     TensorQuant,
+    left_aligned,
 )
 from dqmq_deploy.export.shapes import tensor_shapes
 
@@ -93,7 +94,7 @@ class _Flat:
         bias_scale = self.builder.constant(f"{stage.name}.bs", np.float32(quant.scale) * stage.weight_scale)
         return [
             self._real(stage.input, quant, stage.act_bits),
-            self._dequantized(f"{stage.name}.w", stage.weight_codes, scale),
+            self._dequantized(f"{stage.name}.w", left_aligned(stage), scale),
             self._dequantized(f"{stage.name}.b", stage.bias, bias_scale),
         ]
 

@@ -33,19 +33,25 @@ def open_session(path: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # without it, x86 processors that have no VNNI add pairs of 8-bit products in 16 bits, which saturates
+    options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"{path.name}: onnxruntime {ort.__version__} cannot load it: {lines[0]}") from None
+        raise ExportError(f"{path.name}: onnxruntime {ort.__version__} cannot load it: {_line(error)}") from None
 
 
-def logits(session: ort.InferenceSession, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Float32 ``[N, classes]`` for pictures ``uint8 [N, H, W, 3]``."""
-    parts = [
-        session.run(["logits"], {"image": images[start : start + BATCH]})[0] for start in range(0, len(images), BATCH)
-    ]
-    return np.concatenate(parts)
+def logits(name: str, session: ort.InferenceSession, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Float32 ``[N, classes]`` for pictures ``uint8 [N, H, W, 3]``.
+
+    Raises:
+        ExportError: onnxruntime fails on configuration ``name``, such as on scales too far apart.
+    """
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    try:
+        return np.concatenate([session.run(["logits"], {"image": batch})[0] for batch in batches])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise ExportError(f"configuration '{name}': onnxruntime {ort.__version__} fails: {_line(error)}") from None
 
 
 def compare(name: str, expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> Parity:
@@ -85,3 +91,8 @@ def latencies_ms(
                 session.run(None, feed)
                 taken[name].append(1e3 * (time.perf_counter() - begin))
     return {name: median(times) for name, times in taken.items()}
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -38,7 +38,7 @@ class TensorQuant:
 class ConvStage:
     """Convolution with folded normalisation, optional residual, requantized to the output's 8-bit codes.
 
-    ``acc = sum (x_code - x_zp) * weight_codes + bias`` in int32; ``real = acc * x_scale * weight_scale``.
+    ``acc = sum (x_code - x_zp) * left_aligned(stage) + bias`` in int32; ``real = acc * x_scale * weight_scale``.
     With ``residual``, ``real`` is first quantized with ``sum_quant``, then added to the residual's real value.
     """
 
@@ -48,7 +48,7 @@ class ConvStage:
     weight_codes: npt.NDArray[np.int8]  # [out, in / groups, kh, kw], within -2**(b-1) .. 2**(b-1) - 1
     weight_bits: int
     act_bits: int
-    weight_scale: npt.NDArray[np.float32]  # [out], either sign: step size x normalisation
+    weight_scale: npt.NDArray[np.float32]  # [out], either sign, of a left-aligned code: step size x normalisation
     bias: npt.NDArray[np.int32]  # [out], in units of x_scale x weight_scale
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, left, bottom, right
@@ -106,6 +106,14 @@ class FlattenStage:
 
 
 Stage = ConvStage | LinearStage | PoolStage | AddStage | FlattenStage
+
+
+def left_aligned(stage: ConvStage | LinearStage) -> npt.NDArray[np.int8]:
+    """Weight codes moved to the top of 8 bits, int8 of the same shape: ``code * 2**(8 - weight_bits)``.
+
+    The bias counts in units of ``x_scale * weight_scale``; with codes left-aligned that unit is fine at every precision.
+    """
+    return (stage.weight_codes.astype(np.int16) << (8 - stage.weight_bits)).astype(np.int8)
 
 
 @dataclass(frozen=True)

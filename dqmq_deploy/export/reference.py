@@ -1,7 +1,8 @@
 """A plan computed with integers in NumPy: the plain reference that every fast path must agree with.
 
-The float order is that of onnxruntime's fused operators (:mod:`dqmq_deploy.export.functions`): one float32 factor per
-channel, multiplied, rounded half to even, zero point added, clamped. Slow, and meant for tests.
+The float order is that of onnxruntime's fused operators (:mod:`dqmq_deploy.export.functions`), found by trying every
+pair of codes: one float32 factor per channel, multiplied, rounded half to even, zero point added, clamped. Slow, and
+meant for tests.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.export.plan import AddStage, ConvStage, FlattenStage, LinearStage, Plan, PoolStage, Stage, TensorQuant
+from dqmq_deploy.export.plan import (
+    AddStage,
+    ConvStage,
+    FlattenStage,
+    LinearStage,
+    Plan,
+    PoolStage,
+    Stage,
+    TensorQuant,
+    left_aligned,
+)
 
 Codes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
@@ -44,7 +55,7 @@ def run_stage(plan: Plan, stage: Stage, tensors: Mapping[str, Codes]) -> npt.NDA
         case LinearStage():
             x_quant = plan.tensors[stage.input]
             x = centred(tensors[stage.input], x_quant, stage.act_bits)
-            acc = x @ stage.weight_codes.T.astype(np.int64) + stage.bias
+            acc = x @ left_aligned(stage).T.astype(np.int64) + stage.bias
             factor = np.float32(x_quant.scale) * stage.weight_scale
             if stage.output == "logits":
                 return acc.astype(np.float32) * factor
@@ -72,12 +83,19 @@ def requantize(acc: Integers, factor: Floats | np.floating[Any], quant: TensorQu
 
 
 def add(a: Codes, a_quant: TensorQuant, b: Codes, b_quant: TensorQuant, y_quant: TensorQuant) -> Codes:
-    """Sum of two tensors of codes, requantized."""
+    """Sum of two tensors of codes, requantized: zero points in one constant, then two fused multiply-adds, b first."""
     a_ratio = np.float32(a_quant.scale) / np.float32(y_quant.scale)
     b_ratio = np.float32(b_quant.scale) / np.float32(y_quant.scale)
-    a_part = a_ratio * (a.astype(np.float32) - np.float32(a_quant.zero_point))
-    b_part = b_ratio * (b.astype(np.float32) - np.float32(b_quant.zero_point))
-    return _to_codes(a_part + b_part, y_quant.zero_point)
+    zeros = a_ratio * np.float32(a_quant.zero_point) + b_ratio * np.float32(b_quant.zero_point)
+    total = _fma(a, a_ratio, _fma(b, b_ratio, np.float32(y_quant.zero_point) - zeros))
+    return _to_codes(total, 0)
+
+
+def _fma(codes: Codes, ratio: np.floating[Any], plus: Floats | np.floating[Any]) -> Floats:
+    # a code times a float32 has 32 bits, so that float64 holds the sum whole and rounds once
+    exact = codes.astype(np.float64) * np.float64(ratio) + np.asarray(plus, np.float64)
+    rounded: Floats = exact.astype(np.float32)
+    return rounded
 
 
 def _to_codes(values: Floats, zero_point: int) -> Codes:
@@ -105,10 +123,11 @@ def _pad(x: npt.NDArray[Any], pads: tuple[int, int, int, int], value: int) -> np
 def _conv(x: Integers, stage: ConvStage) -> Integers:
     out, per_group, height, width = stage.weight_codes.shape
     windows = _windows(_pad(x, stage.pads, 0), (height, width), stage.strides, stage.dilations)
-    groups = windows.reshape(*windows.shape[:3], stage.groups, per_group * height * width)
-    kernels = stage.weight_codes.reshape(stage.groups, out // stage.groups, -1).astype(np.int64)
-    acc: Integers = np.einsum("nhwgk,gok->nhwgo", groups, kernels)
-    return acc.reshape(*acc.shape[:3], out)
+    rows = windows.reshape(-1, stage.groups, per_group * height * width).swapaxes(0, 1)
+    kernels = left_aligned(stage).reshape(stage.groups, out // stage.groups, -1).swapaxes(1, 2)
+    # float64 holds every sum exactly, and multiplies matrices much faster than int64
+    acc = (rows.astype(np.float64) @ kernels.astype(np.float64)).astype(np.int64)
+    return acc.swapaxes(0, 1).reshape(*windows.shape[:3], out)
 
 
 def _pool(stage: PoolStage, x: Codes, plan: Plan) -> Codes:

@@ -136,7 +136,13 @@ def export_compiled(
 def _check_configurations(net: CompiledNet) -> None:
     names = [configuration.name for configuration in net.configurations]
     for name in names:
-        if not lies_inside(f"{name}.onnx") or "/" in name or f"{name}.onnx" == ESTIMATOR or names.count(name) > 1:
+        if (
+            not name
+            or not lies_inside(f"{name}.onnx")
+            or "/" in name
+            or f"{name}.onnx" == ESTIMATOR
+            or names.count(name) > 1
+        ):
             raise ExportError(f"expected configurations with different names that can name a file, got '{name}'")
     spent = [bitops(net.layers, configuration.bits) for configuration in net.configurations]
     if not spent or spent != sorted(spent):
@@ -195,7 +201,7 @@ def _measure(
     images = net.calibration_images
     sessions = {f"{name}.onnx": parity.open_session(folder / f"{name}.onnx") for name in graphs}
     agreements = [
-        parity.compare(name, net.reference_logits(index, images), parity.logits(sessions[f"{name}.onnx"], images))
+        parity.compare(name, net.reference_logits(index, images), parity.logits(name, sessions[f"{name}.onnx"], images))
         for index, name in enumerate(graphs)
     ]
     latency_ms = parity.latencies_ms({**sessions, ESTIMATOR: parity.open_session(folder / ESTIMATOR)}, images)

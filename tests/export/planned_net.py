@@ -20,6 +20,7 @@ from dqmq_deploy.export.plan import (
     Plan,
     Stage,
     TensorQuant,
+    left_aligned,
 )
 from dqmq_deploy.export.shapes import tensor_shapes
 from tests.export.plans import IMAGE_QUANT, mixed_resnet20, random_images
@@ -137,7 +138,7 @@ def _shared(stage: Stage, weights: dict[tuple[str, int], npt.NDArray[np.int8]]) 
 def _as_float(stage: Stage, plan: Plan) -> FloatStage:
     if isinstance(stage, ConvStage | LinearStage):
         scale = stage.weight_scale.reshape(-1, *[1] * (stage.weight_codes.ndim - 1))
-        weight = (stage.weight_codes * scale).astype(np.float32)
+        weight = (left_aligned(stage) * scale).astype(np.float32)
         bias = (stage.bias * stage.weight_scale * plan.tensors[stage.input].scale).astype(np.float32)
         if isinstance(stage, LinearStage):
             return FloatLinear(stage.name, stage.input, stage.output, weight, bias)

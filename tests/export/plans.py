@@ -145,6 +145,8 @@ class PlanMaker:
             codes = self._run(stage, tensors).astype(np.int64) - 128
             reach = float(np.abs(codes).max())
             scale *= max(reach, 0.5) / 127 if reach < 100 else 1
+        if reach == 0:  # nothing but zeros: any scale will do
+            scale = self.tensors[stage.input].scale
         return TensorQuant(float(np.float32(scale * self.rng.uniform(0.6, 1.0))), zero_point)
 
     def _run(self, stage: Stage, tensors: dict[str, TensorQuant]) -> npt.NDArray[Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,16 @@ def save(path: Path, content: dict[str, Any]) -> None:
     Raises:
         TrainingError: the file cannot be written (disk full, no permission); the old one is kept.
     """
-    handle, temporary = -1, ""
+    temporary = path.with_name(f".{path.name}.tmp")  # always the same: what a kill leaves behind is overwritten
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             torch.save({"format": FORMAT, "schema_version": SCHEMA_VERSION, **content}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        Path(temporary).unlink(missing_ok=True) if temporary else None
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise TrainingError(f"{path}: the checkpoint cannot be written ({error}); the last one is kept") from error
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from dqmq_deploy.errors import CheckpointError
+from dqmq_deploy.errors import CheckpointError, ModelError
 from dqmq_deploy.nets.load import build
 from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import bitops_cost, measured_cost
@@ -54,8 +54,9 @@ def train(job: TrainJob, progress: Progress = lambda event: None) -> Path:
 
     Raises:
         RecipeError: the recipe is wrong.
-        DataError: the images are.
-        CheckpointError: ``--resume`` without a checkpoint, or one of another recipe or other classes.
+        DataError: the images are, or they have other classes than the checkpoint to resume.
+        ModelError: the network has a part that cannot be quantized.
+        CheckpointError: ``--resume`` without a checkpoint, or one of another recipe, or a damaged one.
         TrainingError: the loss is not finite, or the checkpoint cannot be written.
     """
     recipe = read_recipe(job.recipe, job.overrides)
@@ -89,13 +90,18 @@ class _Run:
         )  # fmt: skip
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layers = net.describe((data.height, data.width))
+        if not net.groups:
+            raise ModelError("a network with a layer between its first and its last is expected: both stay at 8 bits")
         channels = [_channels(net, group) for group in net.groups]
         policy = Policy(channels, len(net.ladder), (recipe.policy.price_low, recipe.policy.price_high))
         table = recipe.policy.cost_table
         cost = measured_cost(net, Path(table)) if table else bitops_cost(net, self.layers)
         self.trainer = Trainer(recipe, net, policy, cost, self.batches)
         if resumed is not None:
-            self.trainer.load_state(resumed["training"])
+            try:
+                self.trainer.load_state(resumed["training"])
+            except Exception as error:  # a state that does not fit raises RuntimeError, KeyError, TypeError, ...
+                raise CheckpointError(f"{job.out}: damaged, its training cannot be resumed ({error})") from error
         if recipe.train.fuse:
             steps.fuse()
 
@@ -103,6 +109,8 @@ class _Run:
         if not self.job.resume:
             return None
         content = checkpoint.load(self.job.out)
+        if not content.keys() >= {"classes", "recipe"}:
+            raise CheckpointError(f"{self.job.out}: damaged, its recipe or classes are missing")
         require_same_classes(content["classes"], dataset, str(self.job.data))
         if from_plain(content["recipe"]) != self.recipe:
             raise CheckpointError(f"{self.job.out}: made with another recipe; resume with the same recipe and --set")
@@ -188,6 +196,7 @@ class _Run:
 
     def save(self) -> None:
         """Save everything that :meth:`Trainer.load_state` needs."""
+        self.trainer.require_finite()
         if self.rank == 0:
             checkpoint.save(self.job.out, {**self._common(), "training": self.trainer.state()})
 

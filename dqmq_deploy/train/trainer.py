@@ -84,13 +84,13 @@ class Trainer:
             ],
             lr=rate,
             momentum=train.momentum,
-            nesterov=True,
+            nesterov=train.momentum > 0,
         )
+        self.running: nn.Module = self.net
+        if dist.is_initialized():  # this also gives every process the first one's state
+            self.running = DistributedDataParallel(self.net, find_unused_parameters=True)
         self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.averaged_steps = 0
-        self.running: nn.Module = self.net
-        if dist.is_initialized():
-            self.running = DistributedDataParallel(self.net, find_unused_parameters=True)
 
     def enter_quantization(self, images: Tensor) -> None:
         """From the float phase to the quantized: freeze a teacher, fit step sizes to ``images`` ``[N, C, H, W]``."""
@@ -137,7 +137,7 @@ class Trainer:
         """One supervised step, and a policy step where one is due; the supervised loss.
 
         Raises:
-            TrainingError: the loss is not finite; nothing was changed by this step.
+            TrainingError: the loss or its gradient is not finite; no weight was changed by this step.
         """
         data, train = self.recipe.data, self.recipe.train
         images = normalised(batch.images, data.image_scale, data.image_zero_point)
@@ -154,19 +154,34 @@ class Trainer:
                 loss = (1 - train.distill) * loss + train.distill * F.cross_entropy(logits, target)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} at epoch {self.position.epoch}, batch {self.position.batch}, bits "
-                f"{choice.bits}; the last checkpoint is kept: lower train.learning_rate and --resume"
-            )
+            raise self._diverged(f"the loss became {value} (bits {choice.bits})")
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if train.clip_gradient:
-            nn.utils.clip_grad_norm_(self.net.parameters(), train.clip_gradient)
+            norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), train.clip_gradient))
+            if not math.isfinite(norm):
+                raise self._diverged(f"the gradient became {norm} (bits {choice.bits})")
         self.optimizer.step()
         self._update_average()
         if self.phase == "quantize" and self.position.step % self.recipe.policy.every == 0:
             self.policy_step(images[: self.recipe.policy.images], labels[: self.recipe.policy.images])
         return value
+
+    def require_finite(self) -> None:
+        """Check that every weight is finite, before a checkpoint overwrites the last good one.
+
+        Raises:
+            TrainingError: one is not.
+        """
+        for name, value in self.net.state_dict().items():
+            if not bool(torch.isfinite(value).all()):
+                raise self._diverged(f"'{name}' is no longer finite")
+
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} at epoch {self.position.epoch}, batch {self.position.batch}; the last checkpoint is kept; "
+            "train anew with a lower learning rate (train.learning_rate, train.float_learning_rate)"
+        )
 
     def choose(self) -> Choice:
         """What the next supervised step runs at: one precision throughout, or a mixture that the policy sampled."""

@@ -18,7 +18,7 @@ SHIPPED: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build(name: str, classes: int, **arguments: Any) -> nn.Module:
+def build(name: str, classes: int, /, **arguments: Any) -> nn.Module:
     """The network ``name`` for that many classes.
 
     Only a recipe, which its user wrote, may name a factory in a module; a checkpoint never does: it carries the
@@ -31,7 +31,7 @@ def build(name: str, classes: int, **arguments: Any) -> nn.Module:
         module_name, _, factory_name = name.partition(":")
         try:
             factory = getattr(importlib.import_module(module_name), factory_name)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # importing somebody's module may raise anything
             wanted = "expected 'package.module:factory'"
             raise RecipeError(f"net '{name}': cannot be imported ({error}); {wanted}") from error
     elif name in SHIPPED:
@@ -40,7 +40,7 @@ def build(name: str, classes: int, **arguments: Any) -> nn.Module:
         raise RecipeError(unknown_key(name, SHIPPED, "net") + "; or give 'package.module:factory'")
     try:
         network = factory(classes, **arguments)
-    except TypeError as error:
+    except Exception as error:  # and so may calling it
         raise RecipeError(f"net '{name}': cannot be built with {arguments}: {error}") from error
     if not isinstance(network, nn.Module):
         raise RecipeError(f"net '{name}': expected the factory to return an nn.Module, got {type(network).__name__}")

@@ -11,6 +11,7 @@ reaches the agents along the path of the data. Cost is relative: 1 is every inne
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ def measured_cost(net: QuantNet, path: Path) -> CostTable:
     try:
         table = json.loads(path.read_text())
         rows = [[sum(float(table[name][str(bits)]) for name in group) for bits in net.ladder] for group in net.groups]
+        if not all(0 < ms < math.inf for row in rows for ms in row):
+            raise ValueError("a latency is not above 0")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecipeError(
             f"{path}: expected a JSON table {{layer: {{bits: ms}}}} with every inner layer at {net.ladder}: {error!r}"

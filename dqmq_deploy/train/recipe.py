@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from dqmq_deploy.bits import EDGE_BITS, LADDER
 from dqmq_deploy.errors import RecipeError, unknown_key
 from dqmq_deploy.quality.degradations import KINDS
 from dqmq_deploy.train.augment import AugmentSettings
@@ -121,31 +122,51 @@ class Recipe:
         return asdict(self)
 
 
-_LOWEST = {
-    "train.batch_size": 2, "train.float_epochs": 0, "train.epochs": 1, "policy.every": 1, "policy.images": 2,
-    "compile.configurations": 2, "compile.images": 2, "compile.rounds": 0, "compile.steps": 0, "estimator.epochs": 1,
-    "estimator.copies": 1, "estimator.calibration_images": 8, "data.height": 8, "data.width": 8,
-    "train.evaluate_images": 1, "train.learning_rate": 0, "train.threads": 0,
+_MANY, _TINY, _HUGE = 10**9, 1e-9, 1e9
+_RANGES: dict[str, tuple[float, float]] = {
+    "data.height": (8, 4096), "data.width": (8, 4096), "data.image_scale": (_TINY, _HUGE),
+    "data.held_out": (0.001, 0.9), "data.degrade_share": (0, 1),
+    "train.batch_size": (2, _MANY), "train.float_epochs": (0, _MANY), "train.epochs": (1, _MANY),
+    "train.float_learning_rate": (0, _HUGE), "train.learning_rate": (0, _HUGE), "train.warmup_steps": (0, _MANY),
+    "train.momentum": (0, 0.9999), "train.weight_decay": (0, _HUGE), "train.label_smoothing": (0, 0.9999),
+    "train.distill": (0, 1), "train.average": (0, 0.999999), "train.clip_gradient": (0, _HUGE),
+    "train.uniform_share": (0, 1), "train.threads": (0, 4096), "train.save_seconds": (0, _HUGE),
+    "train.evaluate_images": (1, _MANY),
+    "policy.every": (1, _MANY), "policy.images": (2, _MANY), "policy.learning_rate": (0, _HUGE),
+    "policy.price_low": (_TINY, _HUGE), "policy.price_high": (_TINY, _HUGE),
+    "policy.temperature_start": (_TINY, _HUGE), "policy.temperature_end": (_TINY, _HUGE),
+    "compile.configurations": (2, 26), "compile.images": (2, _MANY), "compile.rounds": (0, _MANY),
+    "compile.steps": (0, _MANY), "compile.learning_rate": (0, _HUGE), "compile.price": (0, _HUGE),
+    "compile.own_share": (0, 1),
+    "estimator.copies": (1, _MANY), "estimator.training_images": (0, _MANY), "estimator.epochs": (1, _MANY),
+    "estimator.learning_rate": (_TINY, _HUGE), "estimator.calibration_images": (8, _MANY),
 }  # fmt: skip
 
 
 def _check(recipe: Recipe) -> None:
-    for key, lowest in _LOWEST.items():
+    for key, (lowest, highest) in _RANGES.items():
         section, name = key.split(".")
         value = getattr(getattr(recipe, section), name)
-        if value < lowest:
-            raise RecipeError(f"{key}: expected at least {lowest}, got {value}")
-    if not 0 < recipe.data.held_out < 1:
-        raise RecipeError(f"data.held_out: expected a share between 0 and 1, got {recipe.data.held_out}")
-    if not 0 < recipe.policy.price_low < recipe.policy.price_high:
-        raise RecipeError("policy: expected 0 < price_low < price_high")
-    if recipe.train.ladder[-1:] != (8,) or list(recipe.train.ladder) != sorted(set(recipe.train.ladder)):
-        raise RecipeError(f"train.ladder: expected rising bit-widths that end in 8, got {list(recipe.train.ladder)}")
+        if not lowest <= value <= highest:
+            raise RecipeError(f"{key}: expected {lowest:g} to {highest:g}, got {value}")
+    if recipe.seed < 0:
+        raise RecipeError(f"seed: expected 0 or more, got {recipe.seed}")
+    if recipe.data.image_zero_point not in (0, 128):
+        raise RecipeError(f"data.image_zero_point: expected 0 or 128, got {recipe.data.image_zero_point}")
+    if not recipe.policy.price_low < recipe.policy.price_high:
+        raise RecipeError("policy: expected price_low below price_high")
+    ladder = recipe.train.ladder
+    if ladder[-1:] != (EDGE_BITS,) or tuple(bits for bits in LADDER if bits in ladder) != ladder:
+        raise RecipeError(f"train.ladder: expected rising bit-widths out of {LADDER} that end in 8, got {list(ladder)}")
+    if not recipe.data.kinds:
+        raise RecipeError("data.kinds: expected at least one; for none set data.degrade_share to 0")
     for kind in recipe.data.kinds:
         if kind not in KINDS:
             raise RecipeError(unknown_key(kind, KINDS, "data.kinds"))
     if len(recipe.estimator.widths) != len(recipe.estimator.strides):
         raise RecipeError("estimator: expected as many strides as widths")
+    if not recipe.estimator.widths or min(recipe.estimator.widths + recipe.estimator.strides) < 1:
+        raise RecipeError("estimator: expected at least one convolution, widths and strides of 1 or more")
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

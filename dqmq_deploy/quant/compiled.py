@@ -161,7 +161,8 @@ def _quant(act: ActivationSteps, slot: int, act_bits: int = 8) -> TensorQuant:
 
 def _aligned(step: torch.Tensor, weight_bits: int) -> torch.Tensor:
     """The step of codes that are left-aligned in 8 bits, float64."""
-    return step.double() / 2 ** (8 - weight_bits)
+    aligned: torch.Tensor = step.double() / 2 ** (8 - weight_bits)
+    return aligned
 
 
 def _four(pads: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -200,7 +201,9 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             codes, step = conv.weights.codes(bits[spec.name])
             multiplier, offset = conv.norm.folded(own_slot)
             scale, bias = _integer_bias(
-                offset.double().numpy(), (_aligned(step, bits[spec.name]) * multiplier.double()).numpy(), tensors[spec.input].scale
+                offset.double().numpy(),
+                (_aligned(step, bits[spec.name]) * multiplier.double()).numpy(),
+                tensors[spec.input].scale,
             )
             stages.append(
                 ConvStage(
@@ -213,7 +216,9 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             linear = net.layer(spec.name)
             assert isinstance(linear, QuantLinear)
             codes, step = linear.weights.codes(bits[spec.name])
-            scale, bias = _integer_bias(linear.bias.double().numpy(), _aligned(step, bits[spec.name]).numpy(), tensors[spec.input].scale)
+            scale, bias = _integer_bias(
+                linear.bias.double().numpy(), _aligned(step, bits[spec.name]).numpy(), tensors[spec.input].scale
+            )
             width = bits[spec.name]
             stages.append(LinearStage(spec.name, spec.input, spec.output, codes.numpy(), width, width, scale, bias))
         elif isinstance(spec, PoolSpec):

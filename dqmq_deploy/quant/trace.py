@@ -132,9 +132,7 @@ class _Reader:
         if isinstance(module.padding, str) or module.padding_mode != "zeros":
             raise ModelError(f"'{name}': padding in numbers and padding_mode='zeros' are expected")
         if source == "image" and module.in_channels != 3:
-            raise ModelError(
-                f"'{name}': 3 input channels, RGB images, are expected; got {module.in_channels}"
-            )
+            raise ModelError(f"'{name}': 3 input channels, RGB images, are expected; got {module.in_channels}")
         self.traced.layers[name] = module
         self._emit(
             node,

@@ -212,7 +212,7 @@ def show_served(summary: "ServeSummary") -> None:
     if known:
         out.print(f"right on {percent(summary.accuracy)}")
     if summary.mean_cost is not None:
-        price = "one configuration for all" if summary.price is None else f"price {summary.price:g}"
+        price = "one configuration for all" if summary.price is None else f"price {digits3(summary.price)}"
         out.print(f"mean cost {percent(summary.mean_cost)} of the dearest configuration, {price}")
     if summary.resumed:
         out.print(f"{summary.resumed} images were classified before")

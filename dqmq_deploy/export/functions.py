@@ -22,8 +22,8 @@ Inputs: ``x``, ``r``, ``y`` are uint8 ``[N, H, W, C]`` (``[N, C]`` for the linea
 
 Why the bodies are written as they are, each found by measuring onnxruntime 1.20 to 1.32:
 
-- codes are left-aligned, so that the bias, a whole number of ``x_scale * w_scale``, is fine enough at 2 bits: in units of
-  the codes themselves its rounding moved 3 % of a 2-bit layer's outputs by one code;
+- codes are left-aligned, so that the bias, a whole number of ``x_scale * w_scale``, is fine enough at 2 bits: in units
+  of the codes themselves its rounding moved 3 % of a 2-bit layer's outputs by one code;
 - offset subtracted in int32, cast to int8 last: int8 has no Sub kernel on 1.20;
 - ``w_zp`` spelled out for every channel: without it a Gemm stays in float on 1.32 and fails on 1.20;
 - the bias scale is the product of the very two scales: any other loses the fusion without a word;

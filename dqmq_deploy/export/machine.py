@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 
 from dqmq_deploy import __version__
@@ -14,15 +15,11 @@ def machine() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python and the packages that an export depends on."""
-    import numpy
-    import onnx
-    import onnxruntime
-    import torch
-
+    packages = ("torch", "onnx", "onnxruntime", "numpy")
     return {
         "dqmq_deploy": __version__,
         "python": platform.python_version(),
-        **{module.__name__: str(module.__version__) for module in (torch, onnx, onnxruntime, numpy)},
+        **{package: metadata.version(package) for package in packages},
     }
 
 

@@ -111,7 +111,7 @@ Stage = ConvStage | LinearStage | PoolStage | AddStage | FlattenStage
 def left_aligned(stage: ConvStage | LinearStage) -> npt.NDArray[np.int8]:
     """Weight codes moved to the top of 8 bits, int8 of the same shape: ``code * 2**(8 - weight_bits)``.
 
-    The bias counts in units of ``x_scale * weight_scale``; with codes left-aligned that unit is fine at every precision.
+    The bias counts in units of ``x_scale * weight_scale``; with codes left-aligned these are fine at every precision.
     """
     return (stage.weight_codes.astype(np.int16) << (8 - stage.weight_bits)).astype(np.int8)
 

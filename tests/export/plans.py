@@ -44,7 +44,7 @@ class PlanMaker:
     def __post_init__(self) -> None:
         """Seed the weights and draw the pictures that scales are set from."""
         self.rng = np.random.default_rng(self.seed)
-        self.values: dict[str, npt.NDArray[Any]] = {"image": random_images(4, self.size, self.seed)}
+        self.values: dict[str, npt.NDArray[Any]] = {"image": random_images(2, self.size, self.seed)}
 
     def conv(
         self,
@@ -139,12 +139,14 @@ class PlanMaker:
 
     def _fit(self, stage: Stage, zero_point: int) -> TensorQuant:
         """A scale at which the outputs of ``stage`` fill their codes: narrowed from a coarse one that cuts nothing."""
-        scale = 1e4
-        for _ in range(8):
+        scale = 10.0
+        for _ in range(6):
             tensors = {**self.tensors, stage.output: TensorQuant(scale, 128)}
             codes = self._run(stage, tensors).astype(np.int64) - 128
             reach = float(np.abs(codes).max())
-            scale *= max(reach, 0.5) / 127 if reach < 100 else 1
+            if reach >= 100:
+                break
+            scale *= max(reach, 0.5) / 127
         if reach == 0:  # nothing but zeros: any scale will do
             scale = self.tensors[stage.input].scale
         return TensorQuant(float(np.float32(scale * self.rng.uniform(0.6, 1.0))), zero_point)

@@ -21,7 +21,7 @@ from tests.export.plans import resnet20
 def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     """ResNet-20 in four configurations, with baselines and flat twins."""
     out = tmp_path_factory.mktemp("export") / "resnet20.dqmq"
-    return export_compiled(planned_resnet20(), out, with_baselines=True, flat=True)
+    return export_compiled(planned_resnet20(size=16), out, with_baselines=True, flat=True)
 
 
 def small_net() -> PlannedNet:

@@ -75,10 +75,16 @@ def by_kind(found: Outcomes, kind: npt.NDArray[np.int64], names: list[str]) -> d
 
 def summary(table: dict[str, Any]) -> dict[str, Any]:
     """The part of an accuracy table that a card needs."""
-    rows = {
-        row["name"]: {key: row[key] for key in ("accuracy", "low", "high", "bitops")} for row in table["rows"]
-    }
-    keep = ("images", "price", "random", "escalation", "best_static", "adaptive_minus_best_static", "adaptive_minus_random")
+    rows = {row["name"]: {key: row[key] for key in ("accuracy", "low", "high", "bitops")} for row in table["rows"]}
+    keep = (
+        "images",
+        "price",
+        "random",
+        "escalation",
+        "best_static",
+        "adaptive_minus_best_static",
+        "adaptive_minus_random",
+    )
     oracle = {key: table["oracle"][key] for key in ("accuracy", "low", "high", "bitops")}
     return {"rows": rows, "oracle": oracle} | {key: table[key] for key in keep}
 
@@ -131,7 +137,9 @@ def main() -> None:
         part = found[name]
         print(f"{name}: {part['images']} images, price {part['price']:.4g}")
         for row, values in part["rows"].items():
-            print(f"  {row:12} {values['accuracy']:7.2%}  [{values['low']:.2%}, {values['high']:.2%}]  {values['bitops']:.4g} BitOPs")
+            print(
+                f"  {row:12} {values['accuracy']:7.2%}  [{values['low']:.2%}, {values['high']:.2%}]  {values['bitops']:.4g} BitOPs"
+            )
         print(f"  random at the same mix {part['random']['expected']:.2%}, oracle {part['oracle']['accuracy']:.2%}, "
               f"escalation {part['escalation']['accuracy']:.2%} at the same BitOPs")  # fmt: skip
     print("agreement with torch:", found["agreement_with_torch"])

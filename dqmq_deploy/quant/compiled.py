@@ -217,7 +217,9 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             assert isinstance(linear, QuantLinear)
             codes, step = linear.weights.codes(bits[spec.name])
             scale, bias = _integer_bias(
-                linear.bias.double().numpy(), _aligned(step, bits[spec.name]).numpy(), tensors[spec.input].scale
+                linear.bias.detach().double().numpy(),
+                _aligned(step, bits[spec.name]).numpy(),
+                tensors[spec.input].scale,
             )
             width = bits[spec.name]
             stages.append(LinearStage(spec.name, spec.input, spec.output, codes.numpy(), width, width, scale, bias))

@@ -92,7 +92,7 @@ class EstimatorSettings:
     """The quality estimator."""
 
     widths: tuple[int, ...] = (8, 16, 24)
-    strides: tuple[int, ...] = (2, 2, 2)
+    strides: tuple[int, ...] = (4, 2, 2)
     copies: int = 4  # differently degraded copies of each held-out image
     training_images: int = 8000
     epochs: int = 12

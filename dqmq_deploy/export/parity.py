@@ -16,8 +16,15 @@ import onnxruntime as ort
 from dqmq_deploy.bundle.manifest import Parity
 from dqmq_deploy.errors import ExportError
 
-MIN_TOP1_AGREEMENT = 0.98
-"""Below this share of images with the same answer an export fails: rounding never costs as much, a mistake does."""
+MIN_CLEAR_AGREEMENT = 0.98
+"""Below this share of clear images with the same answer an export fails: rounding costs less, a mistake more."""
+
+CLEAR_MARGIN = 0.1
+"""An image is clear if torch's two highest logits lie further apart than this share of the logits' spread.
+
+Rounding moves a logit by 1 to 2 % of the spread. What hangs on less is a toss-up, of which a network that is hardly
+trained has many.
+"""
 
 BATCH = 64
 WARM_UP_RUNS = 3
@@ -58,21 +65,23 @@ def compare(name: str, expected: npt.NDArray[np.float32], found: npt.NDArray[np.
     """How well logits ``[N, classes]`` of torch and onnxruntime agree.
 
     Raises:
-        ExportError: the shapes differ, a logit is not finite, or fewer than :data:`MIN_TOP1_AGREEMENT` of the images
-            get the same answer.
+        ExportError: the shapes differ, a logit is not finite, or fewer than :data:`MIN_CLEAR_AGREEMENT` of the clear
+            images get the same answer.
     """
     if expected.shape != found.shape:
         raise ExportError(f"configuration '{name}': expected logits {expected.shape}, got {found.shape}")
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
         raise ExportError(f"configuration '{name}': expected finite logits, got others; train again")
-    agreement = float((expected.argmax(1) == found.argmax(1)).mean())
+    agrees = expected.argmax(1) == found.argmax(1)
     difference = float(np.abs(expected - found).max())
-    if agreement < MIN_TOP1_AGREEMENT:
+    ranked = np.sort(expected, axis=1)
+    clear = ranked[:, -1] - ranked[:, -2] > CLEAR_MARGIN * expected.std() if expected.shape[1] > 1 else agrees
+    if clear.any() and agrees[clear].mean() < MIN_CLEAR_AGREEMENT:
         raise ExportError(
-            f"configuration '{name}': torch and onnxruntime agree on {agreement:.1%} of {len(found)} images, expected "
-            f"at least {MIN_TOP1_AGREEMENT:.0%}; logits differ by up to {difference:.3g}"
+            f"configuration '{name}': torch and onnxruntime agree on {agrees[clear].mean():.1%} of {clear.sum()} clear "
+            f"images, expected at least {MIN_CLEAR_AGREEMENT:.0%}; logits differ by up to {difference:.3g}"
         )
-    return Parity(len(found), agreement, difference)
+    return Parity(len(found), float(agrees.mean()), difference)
 
 
 def latencies_ms(

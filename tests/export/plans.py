@@ -72,10 +72,10 @@ class PlanMaker:
             weight_codes=self.rng.integers(-half, half, shape, dtype=np.int8),
             weight_bits=bits,
             act_bits=bits if act_bits is None else act_bits,
-            weight_scale=(signs * self.rng.uniform(0.5, 1.5, out) * 2 / half / np.sqrt(np.prod(shape[1:]))).astype(
+            weight_scale=(signs * self.rng.uniform(0.5, 1.5, out) * 2 / 128 / np.sqrt(np.prod(shape[1:]))).astype(
                 np.float32
             ),
-            bias=self.rng.integers(-200, 201, out, dtype=np.int32),
+            bias=self.rng.integers(-(2**12), 2**12, out, dtype=np.int32),
             residual=residual,
             sum_quant=None if residual is None else TensorQuant(1.0, 128),
             **geometry,  # type: ignore[arg-type]
@@ -111,10 +111,8 @@ class PlanMaker:
             weight_codes=self.rng.integers(-half, half, (out, self.values[source].shape[1]), dtype=np.int8),
             weight_bits=bits,
             act_bits=bits,
-            weight_scale=(self.rng.uniform(1, 3, out) / half / np.sqrt(self.values[source].shape[1])).astype(
-                np.float32
-            ),
-            bias=self.rng.integers(-200, 201, out, dtype=np.int32),
+            weight_scale=(self.rng.uniform(1, 3, out) / 128 / np.sqrt(self.values[source].shape[1])).astype(np.float32),
+            bias=self.rng.integers(-(2**12), 2**12, out, dtype=np.int32),
         )
         return self._append(stage, None if last else 0)
 

@@ -169,3 +169,15 @@ def test_comparing_logits() -> None:
     assert (parity.images, parity.top1_agreement, parity.max_abs_logit_difference) == (100, 0.99, 1.0)
     with pytest.raises(ExportError, match=r"configuration 'w2': expected logits \(100, 100\)"):
         compare("w2", expected, found[:, :5])
+
+
+def test_toss_ups_do_not_stop_an_export() -> None:
+    """Answers that hang on a hundredth of the spread may flip; they are recorded, and clear ones still count."""
+    expected = np.zeros((100, 4), np.float32)
+    expected[:, 0], expected[:, 1] = 5.0, 4.99
+    found = expected.copy()
+    found[:50, 1] = 5.01
+    assert compare("w2", expected, found).top1_agreement == 0.5
+    expected[:, 1] = 3.0
+    with pytest.raises(ExportError, match=r"agree on 50\.0% of 100 clear images"):
+        compare("w2", expected, found)

@@ -22,8 +22,9 @@ MIN_CLEAR_AGREEMENT = 0.98
 CLEAR_MARGIN = 0.1
 """An image is clear if torch's two highest logits lie further apart than this share of the logits' spread.
 
-Rounding moves a logit by 1 to 2 % of the spread. What hangs on less is a toss-up, of which a network that is hardly
-trained has many.
+Over the eight configurations of two small digits networks rounding moved a logit by 0.4 to 2.2 % of the spread in the
+mean, and by up to 12 % at worst. What hangs on so little is mostly a toss-up, of which a hardly trained network has many.
+The margin is a choice made on those two networks; the manifest records the agreement over all images beside it.
 """
 
 BATCH = 64

@@ -23,8 +23,8 @@ CLEAR_MARGIN = 0.1
 """An image is clear if torch's two highest logits lie further apart than this share of the logits' spread.
 
 Over the eight configurations of two small digits networks rounding moved a logit by 0.4 to 2.2 % of the spread in the
-mean, and by up to 12 % at worst. What hangs on so little is mostly a toss-up, of which a hardly trained network has many.
-The margin is a choice made on those two networks; the manifest records the agreement over all images beside it.
+mean, and by up to 12 % at worst. What hangs on so little is mostly a toss-up, of which a hardly trained network has
+many. The margin is a choice made on those two networks; the manifest records the agreement over all images beside it.
 """
 
 BATCH = 64

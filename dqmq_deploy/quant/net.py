@@ -230,6 +230,16 @@ class QuantNet(nn.Module):
         self.slots += len(choices)
         return added
 
+    def float_state(self) -> dict[str, Tensor]:
+        """What the float network needs of ``state_dict()``: master weights, biases and the float slot's normalisation."""
+        part: dict[str, Tensor] = {}
+        for name, value in self.state_dict().items():
+            if name.endswith((".weights.weight", ".bias")):
+                part[name] = value
+            elif ".norm." in name:
+                part[name] = value[: FLOAT_SLOT + 1]
+        return part
+
     def to_plain(self) -> dict[str, Any]:
         """The structure as plain values; with ``state_dict()`` it is all that :meth:`from_plain` needs."""
         image = self.act("image")

@@ -102,8 +102,7 @@ class _Run:
                 self.trainer.load_state(resumed["training"])
             except Exception as error:  # a state that does not fit raises RuntimeError, KeyError, TypeError, ...
                 raise CheckpointError(f"{job.out}: damaged, its training cannot be resumed ({error})") from error
-        if recipe.train.fuse:
-            steps.fuse()
+        self.fused = recipe.train.fuse and steps.fuse()
 
     def _resumed(self, dataset: Dataset) -> dict[str, Any] | None:
         if not self.job.resume:
@@ -122,6 +121,8 @@ class _Run:
         trainer, recipe = self.trainer, self.recipe
         self._say({"event": "start", "name": recipe.name, "images": len(self.training), "held_out": len(self.held_out),
                    "classes": len(self.classes), "macs": sum(layer.macs for layer in self.layers)})  # fmt: skip
+        if recipe.train.fuse and not self.fused:
+            self._stage("training without torch.compile, which found no working C++ compiler: expect slower steps")
         while trainer.position.epoch < trainer.epochs:
             if trainer.position.epoch >= recipe.train.float_epochs and trainer.teacher is None:
                 trainer.enter_quantization(self._some_training_images(512))
@@ -206,7 +207,7 @@ class _Run:
         content = {
             **self._common(),
             "state": self.trainer.net.state_dict(),
-            "float_state": {name: value.half() for name, value in _float_part(teacher).items()},
+            "float_state": {name: value.half() for name, value in teacher.float_state().items()},
             "configurations": [
                 {"name": name, "bits": list(choice.bits or ()), "slot": choice.slot}
                 for name, choice in zip(finished.names, finished.choices, strict=True)
@@ -229,17 +230,6 @@ class _Run:
             "policy": self.trainer.policy.state_dict(),
         }
         checkpoint.save(self.job.out, content)
-
-
-def _float_part(net: QuantNet) -> dict[str, torch.Tensor]:
-    """Master weights and the float slot's normalisation, by their names in the state."""
-    part: dict[str, torch.Tensor] = {}
-    for name, value in net.state_dict().items():
-        if name.endswith((".weights.weight", ".bias")):
-            part[name] = value
-        elif ".norm." in name:
-            part[name] = value[:1]
-    return part
 
 
 def _channels(net: QuantNet, group: tuple[str, ...]) -> int:

@@ -52,10 +52,18 @@ _whole: dict[str, Callable[..., Any]] = {
 }
 
 
-def fuse() -> None:
-    """Compile the element-wise functions with torch.compile: needs a C++ compiler, and a few seconds per range."""
-    for name, function in list(_whole.items()):
-        _whole[name] = torch.compile(function, dynamic=True)
+def fuse() -> bool:
+    """Compile the element-wise functions with torch.compile: a few seconds per range.
+
+    False where that fails, for want of a C++ compiler; the plain functions stay then, slower.
+    """
+    compiled = {name: torch.compile(function, dynamic=True) for name, function in _whole.items()}
+    try:
+        compiled["quantize"](torch.ones(64), torch.tensor(0.1), 0.0, 3.0)
+    except Exception:  # torch.compile raises many kinds, and all mean the same here
+        return False
+    _whole.update(compiled)
+    return True
 
 
 def _flat(x: Tensor) -> Tensor:

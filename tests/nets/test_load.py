@@ -64,7 +64,7 @@ def test_what_cannot_be_built_is_named(own_module: str) -> None:
     with pytest.raises(RecipeError, match=r"net: unknown key 'resnet21'; did you mean 'resnet20'\?; or give"):
         build("resnet21", 5)
     for name in ("no_such_module:plain", f"{own_module}:nothing", ":", "os:"):
-        with pytest.raises(RecipeError, match="cannot be imported .*expected 'package.module:factory'"):
+        with pytest.raises(RecipeError, match=r"cannot be imported .*expected 'package\.module:factory'"):
             build(name, 5)
     with pytest.raises(RecipeError, match=r"cannot be built with {'depth': 3}.*depth"):
         build(f"{own_module}:plain", 5, depth=3)

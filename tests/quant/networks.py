@@ -16,7 +16,7 @@ NAMES = ("resnet8", "resnet20", "resnet18", "mobilenetv2", "odd")
 
 
 class Odd(nn.Module):
-    """Bias without normalisation, ReLU6, both poolings, depthwise, dilation, a sum of two ReLUs, flatten, two Linear."""
+    """Bias without normalisation, ReLU6, both poolings, depthwise, dilation, a sum of two ReLUs, flatten, Linear."""
 
     def __init__(self, classes: int = 5) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dqmq_deploy.export import reference
 from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, Stage
 from dqmq_deploy.quant.compiled import make_float_plan, make_plan
-from dqmq_deploy.quant.layers import ActivationSteps
+from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import Choice, QuantNet
 from tests.quant.networks import NAMES, SIZE, inputs, network, pictures, quantized
 
@@ -141,8 +141,9 @@ def test_first_and_last_stage_have_8_bits_and_codes_fit_theirs() -> None:
 def test_a_channel_that_normalisation_switched_off_keeps_its_offset() -> None:
     """A scale of (nearly) zero would overflow the integer bias; the scale is raised instead, the output stays."""
     net = quantized("odd")
-    norm = net.layer("depthwise").norm
-    assert isinstance(norm, nn.Module)
+    depthwise = net.layer("depthwise")
+    assert isinstance(depthwise, QuantConv)
+    norm = depthwise.norm
     with torch.no_grad():
         norm.scale[:, 0], norm.scale[:, 1], norm.scale[:, 2] = 0.0, 1e-20, -1e-20
         norm.shift[:, :3] = 0.7
@@ -170,7 +171,6 @@ def test_the_float_plan_is_the_float_network(name: str) -> None:
     for module in folded.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 0.0
-            nn.init.ones_(module.weight), nn.init.zeros_(module.bias)
-            module.reset_running_stats()
+            module.reset_parameters()
     with torch.no_grad():
         torch.testing.assert_close(folded(inputs(4)), network(name)(inputs(4)), rtol=1e-3, atol=1e-4)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from dqmq_deploy.bits import bitops, uniform
+from dqmq_deploy.bits import uniform
 from dqmq_deploy.errors import ModelError
 from dqmq_deploy.nets.load import build
-from dqmq_deploy.quant.layers import ActivationSteps
+from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet, prepare
 from tests.quant.networks import NAMES, SIZE, Odd, inputs, network, quantized
 
@@ -51,11 +51,14 @@ def test_in_float_it_trains_as_the_module(name: str) -> None:
     assert isinstance(last[1], nn.BatchNorm2d)
     twin = net.layer("blocks.2.conv2")
     torch.testing.assert_close(twin.weights.weight.grad, last[0].weight.grad, rtol=1e-3, atol=1e-4)
+    untouched = prepare(network(name)).layer("blocks.2.conv2")
+    assert isinstance(twin, QuantConv)
+    assert isinstance(untouched, QuantConv)
     norm = twin.norm
-    assert isinstance(norm, nn.Module)
+    assert last[1].running_mean is not None and last[1].running_var is not None
     torch.testing.assert_close(norm.mean[0], last[1].running_mean)
     torch.testing.assert_close(norm.variance[0], last[1].running_var)
-    assert torch.equal(norm.mean[1], prepare(network(name)).layer("blocks.2.conv2").norm.mean[1])
+    assert torch.equal(norm.mean[1], untouched.norm.mean[1])
 
 
 def test_the_first_and_the_last_layer_stay_at_8_bits() -> None:

@@ -1,6 +1,7 @@
 """Reading networks: what is fused into what, and every refusal names the part that cannot be quantized."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from tests.quant.networks import NAMES, network
 class Net(nn.Module):
     """A network whose forward pass is given; layers ``conv``, ``norm``, ``second``, ``head`` stand ready."""
 
-    def __init__(self, body: Callable[["Net", Tensor], Tensor], **layers: nn.Module) -> None:
+    def __init__(self, body: Callable[["Net", Tensor], Any], **layers: nn.Module) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, padding=1)
         self.norm = nn.BatchNorm2d(4)
@@ -29,7 +30,8 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images ``[N, 3, H, W]``."""
-        return self.body(self, x)
+        logits: Tensor = self.body(self, x)
+        return logits
 
     def end(self, x: Tensor) -> Tensor:
         """Global average pooling and the classifier."""
@@ -101,88 +103,60 @@ def test_names_that_mean_the_ends_are_free_inside() -> None:
     assert torch.allclose(prepare(model).eval()(x), model(x), atol=1e-6)
 
 
+def of(body: Callable[[Net, Tensor], Any], **layers: nn.Module) -> Callable[[], nn.Module]:
+    """Makes a network of that forward pass."""
+    return lambda: Net(body, **layers)
+
+
+def first(own: nn.Module) -> Callable[[], nn.Module]:
+    """Makes a network in which a layer ``own`` reads the image."""
+    return of(lambda net, x: net.end(net.get_submodule("own")(x)), own=own)
+
+
+def inside(own: nn.Module) -> Callable[[], nn.Module]:
+    """Makes a network in which a layer ``own`` reads a convolution's result."""
+    return of(lambda net, x: net.end(net.get_submodule("own")(net.conv(x))), own=own)
+
+
+NO_NORM = "a BatchNorm2d is expected right after a Conv2d"
+NO_RELU = "'relu': a ReLU is expected right after a Conv2d"
+NO_END = "a network that ends in a Linear layer, its logits"
+
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "sigmoid layer": (
-        lambda: Net(lambda net, x: net.end(net.get_submodule("gate")(net.conv(x))), gate=nn.Sigmoid()),
-        r"'gate' \(Sigmoid\) cannot be quantized; supported: Conv2d, BatchNorm2d",
-    ),
-    "sigmoid function": (lambda: Net(lambda net, x: net.end(torch.sigmoid(net.conv(x)))), "'sigmoid' at 'sigmoid' cannot"),
-    "tensor method": (lambda: Net(lambda net, x: net.end(net.conv(x).abs())), "'abs' at 'abs_1' cannot be quantized"),
-    "product": (lambda: Net(lambda net, x: net.end(net.conv(x) * 2)), "'mul' at 'mul' cannot be quantized"),
-    "parameter": (
-        lambda: Net(lambda net, x: net.end(net.conv(x) + net.head.weight[0, 0])), "'head_weight' .* is not supported"
-    ),
-    "constant": (lambda: Net(lambda net, x: net.end(net.conv(x) + 1)), "'add': input 1 is not a tensor of the network"),
+    "sigmoid layer": (inside(nn.Sigmoid()), r"'own' \(Sigmoid\) cannot be quantized; supported: Conv2d, BatchNorm2d"),
+    "sigmoid function": (of(lambda net, x: net.end(torch.sigmoid(net.conv(x)))), "'sigmoid' at 'sigmoid' cannot"),
+    "tensor method": (of(lambda net, x: net.end(net.conv(x).abs())), "'abs' at 'abs_1' cannot be quantized"),
+    "product": (of(lambda net, x: net.end(net.conv(x) * 2)), "'mul' at 'mul' cannot be quantized"),
+    "parameter": (of(lambda net, x: net.end(net.conv(x) + net.head.weight)), r"'head_weight' \(get_attr\) is not supp"),
+    "constant": (of(lambda net, x: net.end(net.conv(x) + 1)), "'add': input 1 is not a tensor of the network"),
     "scaled sum": (
-        lambda: Net(lambda net, x: net.end(torch.add(net.conv(x), net.conv(x), alpha=2))), "'conv' is used twice"
-    ),
-    "scaled sum of two": (
-        lambda: Net(lambda net, x: net.end(torch.add(y := net.conv(x), net.second(y), alpha=2))),
+        of(lambda net, x: net.end(torch.add(y := net.conv(x), net.second(y), alpha=2))),
         r"'add': a plain sum is expected, got {'alpha': 2}",
     ),
-    "norm first": (lambda: Net(lambda net, x: net.end(net.second(net.norm(net.second(net.conv(x)).relu())))), "'norm': a Batch"),
-    "norm before conv": (
-        lambda: Net(lambda net, x: net.end(net.conv(net.get_submodule("early")(x))), early=nn.BatchNorm2d(3)),
-        "'early': a BatchNorm2d is expected right after a Conv2d",
-    ),
-    "norm of a shared result": (
-        lambda: Net(lambda net, x: net.end(net.norm(y := net.conv(x)) + y)), "'norm': a BatchNorm2d is expected right after"
-    ),
-    "norm without statistics": (
-        lambda: Net(
-            lambda net, x: net.end(net.get_submodule("own")(net.conv(x))), own=nn.BatchNorm2d(4, track_running_stats=False)
-        ),
-        "'own': a BatchNorm2d with track_running_stats=True is expected",
-    ),
-    "transposed": (
-        lambda: Net(lambda net, x: net.end(net.get_submodule("up")(net.conv(x))), up=nn.ConvTranspose2d(4, 4, 2)),
-        r"'up' \(ConvTranspose2d\) cannot be quantized",
-    ),
-    "twice": (lambda: Net(lambda net, x: net.end(net.second(net.second(net.conv(x))))), "'second' is used twice; give each"),
-    "relu of the image": (lambda: Net(lambda net, x: net.end(net.conv(F.relu(x)))), "'relu': a ReLU is expected right after"),
-    "relu of a shared result": (
-        lambda: Net(lambda net, x: net.end(F.relu(F.dropout(y := net.conv(x), training=False)) + y)),
-        "'relu': a ReLU is expected right after",
-    ),
-    "reflecting": (
-        lambda: Net(
-            lambda net, x: net.end(net.get_submodule("own")(x)), own=nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")
-        ),
-        "'own': padding in numbers and padding_mode='zeros'",
-    ),
-    "same": (
-        lambda: Net(lambda net, x: net.end(net.get_submodule("own")(x)), own=nn.Conv2d(3, 4, 3, padding="same")),
-        "'own': padding in numbers",
-    ),
-    "grey": (
-        lambda: Net(lambda net, x: net.end(net.get_submodule("own")(x)), own=nn.Conv2d(1, 4, 3)),
-        "'own': 3 input channels, RGB images, are expected; got 1",
-    ),
-    "rounding up": (
-        lambda: Net(lambda net, x: net.end(net.get_submodule("own")(net.conv(x))), own=nn.MaxPool2d(2, ceil_mode=True)),
-        "'own': pooling without ceil_mode and dilation",
-    ),
-    "padded average": (
-        lambda: Net(lambda net, x: net.end(net.get_submodule("own")(net.conv(x))), own=nn.AvgPool2d(3, padding=1)),
-        "'own': average pooling without padding",
-    ),
-    "adaptive to 2": (
-        lambda: Net(lambda net, x: net.end(net.get_submodule("own")(net.conv(x))), own=nn.AdaptiveAvgPool2d(2)),
-        r"'own': AdaptiveAvgPool2d\(1\) is expected, got 2",
-    ),
-    "mean over channels": (lambda: Net(lambda net, x: net.head(net.conv(x).mean(1))), "global average pooling is expected, got 1"),
-    "flatten of rows": (lambda: Net(lambda net, x: net.head(net.conv(x).flatten(2))), "flatten of all dimensions from 1 on"),
-    "flatten of some": (lambda: Net(lambda net, x: net.head(torch.flatten(net.conv(x), 1, 2))), "got 1 to 2"),
-    "no flatten": (lambda: Net(lambda net, x: net.head(net.conv(x))), "'head': a flatten is expected before a Linear"),
-    "no classifier": (lambda: Net(lambda net, x: net.conv(x)), "a network that ends in a Linear layer"),
-    "activated logits": (lambda: Net(lambda net, x: F.relu(net.end(net.conv(x)))), "'head': logits without an activation"),
-    "two results": (
-        lambda: Net(lambda net, x: (net.end(net.conv(x)), x)),  # type: ignore[arg-type, return-value]
-        "a network that ends in a Linear layer",
-    ),
+    "norm before conv": (first(nn.BatchNorm2d(3)), f"'own': {NO_NORM}"),
+    "norm after relu": (of(lambda net, x: net.end(net.norm(F.relu(net.conv(x))))), f"'norm': {NO_NORM}"),
+    "norm of a shared result": (of(lambda net, x: net.end(net.norm(y := net.conv(x)) + y)), f"'norm': {NO_NORM}"),
+    "norm without statistics": (inside(nn.BatchNorm2d(4, track_running_stats=False)), "'own': .*track_running_stats"),
+    "transposed": (inside(nn.ConvTranspose2d(4, 4, 2)), r"'own' \(ConvTranspose2d\) cannot be quantized"),
+    "twice": (of(lambda net, x: net.end(net.second(net.second(net.conv(x))))), "'second' is used twice; give each use"),
+    "relu of the image": (of(lambda net, x: net.end(net.conv(F.relu(x)))), NO_RELU),
+    "relu of a shared result": (of(lambda net, x: net.end(F.relu(F.dropout(y := net.conv(x))) + y)), NO_RELU),
+    "reflecting": (first(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")), "'own': .* padding_mode='zeros'"),
+    "same": (first(nn.Conv2d(3, 4, 3, padding="same")), "'own': padding in numbers"),
+    "grey": (first(nn.Conv2d(1, 4, 3)), "'own': 3 input channels, RGB images, are expected; got 1"),
+    "rounding up": (inside(nn.MaxPool2d(2, ceil_mode=True)), "'own': pooling without ceil_mode and dilation"),
+    "padded average": (inside(nn.AvgPool2d(3, padding=1)), "'own': average pooling without padding"),
+    "adaptive to 2": (inside(nn.AdaptiveAvgPool2d(2)), r"'own': AdaptiveAvgPool2d\(1\) is expected, got 2"),
+    "mean over channels": (of(lambda net, x: net.head(net.conv(x).mean(1))), "global average pooling is exp.*, got 1"),
+    "flatten of rows": (of(lambda net, x: net.head(net.conv(x).flatten(2))), "flatten of all dimensions from 1 on is"),
+    "flatten of some": (of(lambda net, x: net.head(torch.flatten(net.conv(x), 1, 2))), "flatten of all .*, got 1 to 2"),
+    "no flatten": (of(lambda net, x: net.head(net.conv(x))), "'head': a flatten is expected before a Linear"),
+    "no classifier": (of(lambda net, x: net.conv(x)), NO_END),
+    "activated logits": (of(lambda net, x: F.relu(net.end(net.conv(x)))), "'head': logits without an activation"),
+    "two results": (of(lambda net, x: (net.end(net.conv(x)), x)), NO_END),
     "two inputs": (TwoInputs, "a network with one input is expected; 'y' is a second one"),
     "branch": (Branch, "Branch cannot be traced: .*may not branch on values"),
-    "nothing": (nn.Identity, "a network that ends in a Linear layer"),
+    "nothing": (nn.Identity, NO_END),
 }
 
 

@@ -26,7 +26,6 @@ from dqmq_deploy.train.pixels import normalised
 from dqmq_deploy.train.recipe import Recipe
 from dqmq_deploy.train.trainer import Trainer, slot_parameters
 
-_TOLERANCE = 0.002  # accuracy the default price may give up against the best
 _WORSE = 0.001  # held-out accuracy below the start at which a specialised slot is put back
 
 Pixels = npt.NDArray[np.uint8]
@@ -69,11 +68,11 @@ class Finisher:
         cost = paper / paper.max()
         self.specialise(choices, cost)
         estimator = self.fit_estimator(choices)
-        images, labels = self.mixture(self.choose_part, copies=2, stream=31)
+        images, labels = self.mixture(self.choose_part, self.recipe.estimator.copies, stream=31)
         tensor = self.tensor(images)
         correct = self.correct(tensor, labels, choices)
         p_right = predict(estimator, tensor)
-        price = default_price(p_right, correct, cost)
+        price = default_price(p_right, correct, cost, len(self.choose_part))
         return Finished(
             names=_names([mean_bits(self.layers, b) for b in bits]),
             choices=choices,
@@ -91,18 +90,24 @@ class Finisher:
         """Images as the network reads them."""
         return normalised(images, self.recipe.data.image_scale, self.recipe.data.image_zero_point)
 
-    def mixture(self, part: Dataset, copies: int, stream: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
-        """``copies`` of every image, each degraded or not by its own draw."""
+    def mixture(
+        self, part: Dataset, copies: int, stream: int, share: float | None = None
+    ) -> tuple[Pixels, npt.NDArray[np.int64]]:
+        """``copies`` of every image, each degraded or not by its own draw; ``share`` of them, by default the recipe's."""
         rng = np.random.default_rng((self.recipe.seed, stream))
         images = np.concatenate([part.images] * copies)
         data = self.recipe.data
-        return mixed(images, rng, data.degrade_share, data.kinds)[0], np.concatenate([part.labels] * copies)
+        share = data.degrade_share if share is None else share
+        return mixed(images, rng, share, data.kinds)[0], np.concatenate([part.labels] * copies)
 
-    def training_pool(self, count: int, epoch: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
-        """About ``count`` augmented and degraded training images."""
-        wanted = -(-count // self.batches.batch_size)
-        pieces = [self.batches.batch(epoch, i) for i in range(min(len(self.batches), wanted))]
-        return np.concatenate([b.images for b in pieces]), np.concatenate([b.labels for b in pieces])
+    def training_pool(self, count: int, epoch: int, share: float | None = None) -> tuple[Pixels, npt.NDArray[np.int64]]:
+        """``count`` augmented and degraded training images, from as many epochs on from ``epoch`` as that takes."""
+        batches = self.batches if share is None else self.batches.with_share(share)
+        per_epoch = len(batches)
+        needed = -(-count // batches.batch_size)
+        pieces = [batches.batch(epoch + i // per_epoch, i % per_epoch) for i in range(needed)]
+        images, labels = np.concatenate([b.images for b in pieces]), np.concatenate([b.labels for b in pieces])
+        return images[:count], labels[:count]
 
     def calibration(self) -> Dataset:
         """A small mixed-quality part of the held-out images for the checkpoint."""
@@ -122,7 +127,7 @@ class Finisher:
         settings = self.recipe.compile
         self.say("compiling the policy")
         images, _ = self.training_pool(settings.images, epoch=1_000_000)
-        decided = decisions(self.net, self.policy, self.tensor(images[: settings.images]))
+        decided = decisions(self.net, self.policy, self.tensor(images))
         self.notes["distinct_decisions"] = len(np.unique(decided, axis=0))
         return cluster(decided, self.cost_table, settings.configurations, self.net.ladder)
 
@@ -176,8 +181,9 @@ class Finisher:
         """Fit the estimator to what the configurations got right on held-out and training images."""
         settings = self.recipe.estimator
         self.say("fitting the quality estimator")
-        held_images, held_labels = self.mixture(self.fit_part, settings.copies, stream=36)
-        images, labels = self.training_pool(settings.training_images, epoch=1_000_100)
+        share = settings.degrade_share
+        held_images, held_labels = self.mixture(self.fit_part, settings.copies, stream=36, share=share)
+        images, labels = self.training_pool(settings.training_images, epoch=1_000_100, share=share)
         images, labels = np.concatenate([held_images, images]), np.concatenate([held_labels, labels])
         tensor = self.tensor(images)
         target = torch.from_numpy(self.correct(tensor, labels, choices)).float()
@@ -191,13 +197,18 @@ class Finisher:
 
 
 def default_price(
-    p_right: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64]
+    p_right: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64], images: int
 ) -> float:
-    """The highest price, of 60, whose accuracy stays within 0.2 points of the best."""
+    """The highest price, of 60, whose accuracy is within one standard error of the best (Breiman's one-SE rule).
+
+    ``images`` counts the different images among the rows, which are copies of them.
+    """
     prices = np.concatenate([[0.0], np.geomspace(1e-4, 1, 60)])
     rows = np.arange(len(p_right))
     accuracy = np.array([correct[rows, (p_right - price * cost).argmax(1)].mean() for price in prices])
-    return float(prices[accuracy >= accuracy.max() - _TOLERANCE].max())
+    best = accuracy.max()
+    error = np.sqrt(best * (1 - best) / images)
+    return float(prices[accuracy >= best - error].max())
 
 
 def _names(means: list[float]) -> list[str]:

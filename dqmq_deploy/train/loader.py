@@ -79,6 +79,13 @@ class Batches:
         self.augment, self.severities = augment, tuple(severities)
         self.rank, self.world = rank, world
 
+    def with_share(self, degrade_share: float) -> "Batches":
+        """The same batches with another probability that an image is degraded."""
+        return Batches(
+            self.images, self.labels, self.batch_size, self.seed, degrade_share, self.kinds, self.augment,
+            self.severities, self.rank, self.world,
+        )  # fmt: skip
+
     def __len__(self) -> int:
         """Batches an epoch."""
         return len(self.images) // (self.batch_size * self.world)

@@ -94,8 +94,9 @@ class EstimatorSettings:
     widths: tuple[int, ...] = (8, 16, 24)
     strides: tuple[int, ...] = (4, 2, 2)
     copies: int = 4  # differently degraded copies of each held-out image
-    training_images: int = 8000
-    epochs: int = 12
+    training_images: int = 24000
+    degrade_share: float = 0.8  # more than the network sees: it is the wrong answers that teach
+    epochs: int = 16
     learning_rate: float = 0.005
     calibration_images: int = 256
 

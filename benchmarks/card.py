@@ -1,0 +1,116 @@
+"""Write the figures of a model card from its metrics.json, between the card's two markers.
+
+    python -m benchmarks.card models/resnet20-gtsrb
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- figures: python -m benchmarks.card -->", "<!-- end of figures -->"
+
+
+def percent(share: float) -> str:
+    """Two digits, as accuracies near 97 % need them.
+
+    >>> percent(0.97315)
+    '97.31 %'
+    """
+    return f"{100 * share:.2f} %"
+
+
+def figures(metrics: dict[str, Any]) -> str:
+    """The card's tables in Markdown."""
+    return "\n\n".join([_accuracy(metrics), _routing(metrics), _kinds(metrics), _configurations(metrics), _source(metrics)])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _accuracy(metrics: dict[str, Any]) -> str:
+    plain, mixed = metrics["as_it_is"], metrics["mixed"]
+    rows = []
+    for name, row in plain["rows"].items():
+        other = mixed["rows"][name]
+        rows.append(
+            [
+                f"`{name}`" if name != "adaptive" else f"adaptive, price {plain['price']:.3g}",
+                f"{percent(row['accuracy'])} ({100 * row['low']:.2f} to {100 * row['high']:.2f})",
+                f"{row['bitops'] / 1e6:,.0f} M",
+                f"{percent(other['accuracy'])} ({100 * other['low']:.2f} to {100 * other['high']:.2f})",
+                f"{other['bitops'] / 1e6:,.0f} M",
+            ]
+        )
+    head = ["", "as it is", "mean BitOPs", "mixed quality", "mean BitOPs"]
+    return f"Top-1 accuracy on {plain['images']:,} images, with 95 % intervals (Wilson):\n\n" + _table(head, rows)
+
+
+def _routing(metrics: dict[str, Any]) -> str:
+    rows = []
+    for label, part in (("as it is", metrics["as_it_is"]), ("mixed quality", metrics["mixed"])):
+        gain, against = part["adaptive_minus_random"], part["adaptive_minus_best_static"]
+        rows.append(
+            [
+                label,
+                percent(part["rows"]["adaptive"]["accuracy"]),
+                percent(part["random"]["expected"]),
+                percent(part["escalation"]["accuracy"]),
+                percent(part["oracle"]["accuracy"]),
+                f"{100 * gain['difference']:+.2f} ({100 * gain['low']:+.2f} to {100 * gain['high']:+.2f})",
+                f"{100 * against['difference']:+.2f} ({100 * against['low']:+.2f} to {100 * against['high']:+.2f})",
+            ]
+        )
+    head = ["", "adaptive", "random, same mix", "escalation, same BitOPs", "oracle", "minus random", "minus best static"]
+    return "What routing is worth, in points:\n\n" + _table(head, rows)
+
+
+def _kinds(metrics: dict[str, Any]) -> str:
+    kinds = metrics["mixed_by_kind"]
+    names = [name for name in next(iter(kinds.values())) if name != "images"]
+    rows = [
+        [kind.replace("_", " "), f"{row['images']:,}", *(percent(row[name]) for name in names)]
+        for kind, row in kinds.items()
+    ]
+    return "Mixed quality by kind of degradation:\n\n" + _table(["", "images", *(f"`{name}`" for name in names)], rows)
+
+
+def _configurations(metrics: dict[str, Any]) -> str:
+    agreed = metrics["agreement_with_torch"]
+    rows = []
+    for name, entry in metrics["configurations"].items():
+        levels = list(entry["bits"].values())
+        counts = ", ".join(f"{levels.count(bits)} at {bits}" for bits in sorted(set(levels)))
+        rows.append(
+            [f"`{name}`", counts, f"{entry['bitops'] / 1e6:,.0f} M", f"{entry['bytes'] / 1000:,.1f} kB", percent(agreed[name])]
+        )
+    head = ["configuration", "layers at bits", "BitOPs", "bytes", f"same top-1 as torch, {agreed['images']:,} images"]
+    return _table(head, rows)
+
+
+def _source(metrics: dict[str, Any]) -> str:
+    facts = metrics["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
+    return (
+        f"Measured on the exported graphs by `python -m benchmarks.accuracy`, seed {metrics['seed']}, on {facts['date'][:10]} "
+        f"at commit {facts['commit']}; {facts['cpu']}, {facts['cores']} cores, {facts['os']}; Python {facts['python']}, {versions}."
+    )
+
+
+def main() -> None:
+    """Rewrite the part of the card between the markers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a folder with metrics.json and card.md")
+    folder = parser.parse_args().model
+    card = folder / "card.md"
+    text = card.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    card.write_text(f"{before}{BEGIN}\n\n{figures(metrics)}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ that such a step to the next code is seen where it arises and not multiplied by 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from dqmq_deploy.export import reference
 from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, Stage
-from dqmq_deploy.quant.compiled import make_float_plan, make_plan
+from dqmq_deploy.quant.compiled import make_float_plan, make_plan, open_compiled
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import Choice, QuantNet
 from tests.quant.networks import NAMES, SIZE, inputs, network, pictures, quantized
@@ -103,6 +104,18 @@ def test_whole_networks_agree(name: str) -> None:
         found = reference.run(make_plan(net, choice, (SIZE, SIZE)), pictures(64, seed=3))
         assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.95
         assert np.median(np.abs(found - expected)) < 0.015 * expected.std()
+
+
+def test_shipped_checkpoints_agree() -> None:
+    """What users export: on its own calibration images every configuration gives torch's class, but for one at most."""
+    for path in sorted(Path("models").glob("*/checkpoint.pt")):
+        compiled = open_compiled(path)
+        images = compiled.calibration_images[:64]
+        for index in range(len(compiled.configurations)):
+            expected = compiled.reference_logits(index, images)
+            found = reference.run(compiled.plan(index), images)
+            assert (found.argmax(1) != expected.argmax(1)).sum() <= 1, (path, index)
+            assert np.median(np.abs(found - expected)) < 0.05 * expected.std()
 
 
 def test_a_configurations_own_slot_is_what_is_exported() -> None:

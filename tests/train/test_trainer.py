@@ -1,0 +1,180 @@
+"""Training steps: phases, precisions, policy, average, and what happens when numbers explode."""
+
+import copy
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dqmq_deploy.errors import TrainingError
+from dqmq_deploy.quant.net import Choice
+from dqmq_deploy.train.pixels import normalised
+from dqmq_deploy.train.trainer import Trainer
+from tests.train.runs import coloured, make_trainer
+
+
+def epochs(trainer: Trainer, count: int, save: Any = lambda: None) -> list[dict[str, Any]]:
+    """Trains so many epochs, the float ones first; the events."""
+    events: list[dict[str, Any]] = []
+    for _ in range(count):
+        if trainer.phase == "quantize" and trainer.teacher is None:
+            trainer.enter_quantization(calibration())
+        trainer.train_epoch(events.append, save)
+    return events
+
+
+def calibration() -> Tensor:
+    """Images as the network reads them."""
+    return normalised(coloured(32, seed=4)[0], 1 / 64, 128)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two nested plain values are equal, bit for bit in their tensors, NaN equal to itself."""
+    if isinstance(first, Tensor):
+        return isinstance(second, Tensor) and first.dtype == second.dtype and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(same(*pair) for pair in zip(first, second, strict=True))
+    return bool(first == second or (first != first and second != second))
+
+
+def test_float_epochs_come_first_then_sampled_precisions() -> None:
+    """The teacher is the float average; later steps run at the ladder's precisions and at what the policy sampled."""
+    trainer = make_trainer(epochs=3, uniform_share=0.5)
+    before = copy.deepcopy(trainer.net.state_dict())
+    events = epochs(trainer, 1)
+    assert [event["phase"] for event in events] == ["float"] * 4
+    after = trainer.net.state_dict()
+    assert all(same(value, before[name]) for name, value in after.items() if name.endswith(".step"))
+    assert not same(after["layers.head.weights.weight"], before["layers.head.weights.weight"])
+    average = copy.deepcopy(trainer.average)
+    trainer.enter_quantization(calibration())
+    assert trainer.teacher is not None
+    assert same(dict(trainer.teacher.state_dict()), average)
+    chosen: list[Choice] = []
+    choose = trainer.choose
+
+    def recorded() -> Choice:
+        chosen.append(choose())
+        return chosen[-1]
+
+    trainer.choose = recorded  # type: ignore[method-assign]
+    events = epochs(trainer, 3)
+    assert [event["phase"] for event in events] == ["quantize"] * 12
+    assert {len(set(choice.bits or ())) > 1 for choice in chosen} == {False, True}
+    assert math.isfinite(events[-1]["mean_bits"])
+    assert 0 < events[-1]["cost"] <= 1
+    assert same(dict(trainer.teacher.state_dict()), average)
+
+
+def test_policy_steps_leave_the_network_alone() -> None:
+    """Model-based: the network is the policy's model, not its pupil."""
+    trainer = make_trainer()
+    epochs(trainer, 1)
+    trainer.enter_quantization(calibration())
+    net, policy = copy.deepcopy(trainer.net.state_dict()), copy.deepcopy(trainer.policy.state_dict())
+    images, labels = coloured(8)
+    trainer.policy_step(normalised(images, 1 / 64, 128), torch.from_numpy(labels))
+    assert same(dict(trainer.net.state_dict()), dict(net))
+    assert not same(dict(trainer.policy.state_dict()), dict(policy))
+    assert len(trainer.sampled) == 8
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_state_put_into_another_trainer_goes_on_alike(epoch: int) -> None:
+    """Saved after any number of epochs: the next epoch's losses and the whole state are equal bit for bit."""
+    first, second = make_trainer(epochs=3), make_trainer(epochs=3)
+    epochs(first, epoch)
+    second.load_state(copy.deepcopy(first.state()))
+    assert same(epochs(first, 1), epochs(second, 1))
+    assert same(first.state(), second.state())
+
+
+def test_rates_warm_up_and_fall_to_nearly_nothing() -> None:
+    """Linear over the warm-up, then a cosine over the phase; step sizes learn at 0.3 of the rate."""
+    trainer = make_trainer(float_epochs=3, warmup_steps=4, float_learning_rate=0.1)
+    rates: list[float] = []
+    for _ in range(3):
+        trainer.train_epoch(lambda event: rates.append(trainer.optimizer.param_groups[0]["lr"]), lambda: None)
+    by_hand = [0.1 * min(1, (i + 1) / 4) * 0.5 * (1 + math.cos(math.pi * i / 12)) for i in range(12)]
+    assert rates == pytest.approx(by_hand)
+    assert trainer.optimizer.param_groups[2]["lr"] == pytest.approx(0.3 * rates[-1])
+
+
+def test_the_average_follows_the_weights() -> None:
+    """Without one the weights themselves are used; with one it lags behind and is what is loaded."""
+    trainer = make_trainer(average=0.0)
+    epochs(trainer, 1)
+    before = copy.deepcopy(trainer.net.state_dict())
+    trainer.load_average()
+    assert same(dict(trainer.net.state_dict()), dict(before))
+    trainer = make_trainer(average=0.9)
+    epochs(trainer, 1)
+    learned = trainer.net.state_dict()["layers.head.weights.weight"].clone()
+    trainer.load_average()
+    assert not torch.equal(trainer.net.state_dict()["layers.head.weights.weight"], learned)
+
+
+@pytest.mark.parametrize("setting", [{"bf16": False}, {"distill": 0.5}, {"label_smoothing": 0.1}, {"momentum": 0.0}])
+def test_every_way_to_train_learns(setting: dict[str, Any]) -> None:
+    """Losses fall over three float epochs and stay finite through a quantized one."""
+    trainer = make_trainer(float_epochs=3, **setting)
+    events = epochs(trainer, 4)
+    losses = [event["loss"] for event in events]
+    assert sum(losses[8:12]) < sum(losses[:4])
+    assert all(map(math.isfinite, losses))
+
+
+def test_bfloat16_is_near_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first loss agrees to bfloat16's precision, at float and at 4 bits."""
+    losses = {}
+    for bf16 in (False, True):
+        trainer = make_trainer(bf16=bf16)
+        losses[bf16] = [event["loss"] for event in epochs(trainer, 1)][:1]
+        trainer.enter_quantization(calibration())
+        monkeypatch.setattr(trainer, "choose", partial(trainer.net.uniform, 4))
+        losses[bf16].append(trainer.step(trainer.batches.batch(1, 0)))
+    assert losses[True][0] == pytest.approx(losses[False][0], rel=0.02)
+    assert losses[True][1] == pytest.approx(losses[False][1], rel=0.2)
+
+
+@pytest.mark.parametrize("where", ["layers.head.weights.weight", "layers.stem/0.norm.scale"])
+def test_a_loss_that_is_not_finite_stops_training_and_says_where(where: str) -> None:
+    """Epoch, batch and what to do; no weight was changed by that step."""
+    trainer = make_trainer()
+    events: list[dict[str, Any]] = []
+
+    def spoil(event: dict[str, Any]) -> None:
+        events.append(event)
+        if len(events) == 2:
+            trainer.net.get_parameter(where).data.fill_(float("nan"))
+
+    with pytest.raises(TrainingError, match=r"the loss became nan .*at epoch 0, batch 2; the last checkpoint is kept"):
+        trainer.train_epoch(spoil, lambda: None)
+    assert (trainer.position.epoch, trainer.position.batch) == (0, 2)
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
+    """The loss is fine, its gradient is not: the step is not taken."""
+    trainer = make_trainer()
+    epochs(trainer, 1)
+    parameters = {name: value.clone() for name, value in trainer.net.named_parameters()}
+    head = trainer.net.get_parameter("layers.head.weights.weight")
+    handle = head.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
+    with pytest.raises(TrainingError, match=r"the gradient became (nan|inf) .*at epoch 1, batch 0"):
+        trainer.step(trainer.batches.batch(1, 0))
+    handle.remove()
+    assert all(torch.equal(value, parameters[name]) for name, value in trainer.net.named_parameters())
+
+
+def test_weights_that_are_not_finite_are_not_saved() -> None:
+    """The check before every save names the weight."""
+    trainer = make_trainer()
+    trainer.require_finite()
+    trainer.net.get_parameter("layers.head.bias").data[0] = float("inf")
+    with pytest.raises(TrainingError, match=r"'layers\.head\.bias' is no longer finite at epoch 0, batch 0"):
+        trainer.require_finite()

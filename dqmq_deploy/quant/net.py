@@ -231,7 +231,7 @@ class QuantNet(nn.Module):
         return added
 
     def float_state(self) -> dict[str, Tensor]:
-        """What the float network needs of ``state_dict()``: master weights, biases and the float slot's normalisation."""
+        """The float network's part of ``state_dict()``: master weights, biases and the float slot's normalisation."""
         part: dict[str, Tensor] = {}
         for name, value in self.state_dict().items():
             if name.endswith((".weights.weight", ".bias")):

@@ -93,7 +93,7 @@ class Finisher:
     def mixture(
         self, part: Dataset, copies: int, stream: int, share: float | None = None
     ) -> tuple[Pixels, npt.NDArray[np.int64]]:
-        """``copies`` of every image, each degraded or not by its own draw; ``share`` of them, by default the recipe's."""
+        """``copies`` of every image, ``share`` of them (by default the recipe's) degraded, each by its own draw."""
         rng = np.random.default_rng((self.recipe.seed, stream))
         images = np.concatenate([part.images] * copies)
         data = self.recipe.data

@@ -168,7 +168,7 @@ def test_a_channel_that_normalisation_switched_off_keeps_its_offset() -> None:
     np.testing.assert_allclose(reference.run(plan, pictures(4)), expected, atol=0.01)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["resnet8", "mobilenetv2", "odd"])
 def test_the_float_plan_is_the_float_network(name: str) -> None:
     """Weights and biases with every normalisation folded in: the same convolutions in torch give the same logits."""
     net = quantized(name)

@@ -125,7 +125,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path, version: object) -> None:
 def in_a_process(code: str, path: Path, prepare: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs code in another process, ``path`` its argument."""
     command = [sys.executable, "-W", "ignore", "-c", code, str(path)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=prepare, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, preexec_fn=prepare, check=False)
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(path: Path) -> None:

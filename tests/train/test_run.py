@@ -125,7 +125,7 @@ def test_killed_and_resumed_is_never_having_been_killed(
     """kill -9 in a float epoch, in a quantized one and while finishing: the same final checkpoint, bit for bit."""
     out = tmp_path / "checkpoint.pt"
     command = [sys.executable, "-c", KILLED, str(recipe_path), str(pictures_path), str(out), str(left)]
-    done = subprocess.run(command, env=one_thread(), capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=one_thread(), capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     position = checkpoint.load(out)["training"]["position"]
     assert position["step"] == min(left - 1, 8)  # saved after every step but the one in progress
@@ -140,7 +140,7 @@ def test_two_processes_train_one_network(recipe_path: Path, pictures_path: Path,
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
         [*command, str(tmp_path / "together.py"), str(recipe_path), str(pictures_path), str(out)],
-        env=one_thread(), capture_output=True, text=True, timeout=240, check=False,
+        env=one_thread(), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for epoch in (1, 2):

@@ -1,6 +1,6 @@
-"""The figures of a model card: accuracy on images not trained on, as they are and at mixed quality, from the real graphs.
+"""The figures of a model card: accuracy of the real graphs on images not trained on, as they are and at mixed quality.
 
-    python -m benchmarks.accuracy models/resnet20-gtsrb/checkpoint.pt --data gtsrb-val.zip -o models/resnet20-gtsrb/metrics.json
+    python -m benchmarks.accuracy models/resnet20-gtsrb/checkpoint.pt --data gtsrb-val.zip -o metrics.json
 
 Mixed quality: half of the images, drawn with the seed, are degraded by one of the ten kinds at one of five severities.
 Agreement with torch is counted on the first 1,000 of the mixed images.
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dqmq_deploy import Bundle, Dispatcher
+from dqmq_deploy.export.compiled import Compiled, open_compiled
 from dqmq_deploy.export.run import export
 from dqmq_deploy.quality.degradations import KINDS, mixed
-from dqmq_deploy.quant.compiled import Compiled, open_compiled
 from dqmq_deploy.report.accuracy import accuracy_table
 from dqmq_deploy.report.environment import environment
 from dqmq_deploy.report.outcomes import Outcomes
@@ -137,9 +137,8 @@ def main() -> None:
         part = found[name]
         print(f"{name}: {part['images']} images, price {part['price']:.4g}")
         for row, values in part["rows"].items():
-            print(
-                f"  {row:12} {values['accuracy']:7.2%}  [{values['low']:.2%}, {values['high']:.2%}]  {values['bitops']:.4g} BitOPs"
-            )
+            interval = f"[{values['low']:.2%}, {values['high']:.2%}]"
+            print(f"  {row:12} {values['accuracy']:7.2%}  {interval}  {values['bitops']:.4g} BitOPs")
         print(f"  random at the same mix {part['random']['expected']:.2%}, oracle {part['oracle']['accuracy']:.2%}, "
               f"escalation {part['escalation']['accuracy']:.2%} at the same BitOPs")  # fmt: skip
     print("agreement with torch:", found["agreement_with_torch"])

@@ -1,6 +1,6 @@
 """Write the figures of a model card from its metrics.json, between the card's two markers.
 
-    python -m benchmarks.card models/resnet20-gtsrb
+python -m benchmarks.card models/resnet20-gtsrb
 """
 
 import argparse
@@ -22,7 +22,9 @@ def percent(share: float) -> str:
 
 def figures(metrics: dict[str, Any]) -> str:
     """The card's tables in Markdown."""
-    return "\n\n".join([_accuracy(metrics), _routing(metrics), _kinds(metrics), _configurations(metrics), _source(metrics)])
+    return "\n\n".join(
+        [_accuracy(metrics), _routing(metrics), _kinds(metrics), _configurations(metrics), _source(metrics)]
+    )
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -63,7 +65,15 @@ def _routing(metrics: dict[str, Any]) -> str:
                 f"{100 * against['difference']:+.2f} ({100 * against['low']:+.2f} to {100 * against['high']:+.2f})",
             ]
         )
-    head = ["", "adaptive", "random, same mix", "escalation, same BitOPs", "oracle", "minus random", "minus best static"]
+    head = [
+        "",
+        "adaptive",
+        "random, same mix",
+        "escalation, same BitOPs",
+        "oracle",
+        "minus random",
+        "minus best static",
+    ]
     return "What routing is worth, in points:\n\n" + _table(head, rows)
 
 
@@ -84,7 +94,13 @@ def _configurations(metrics: dict[str, Any]) -> str:
         levels = list(entry["bits"].values())
         counts = ", ".join(f"{levels.count(bits)} at {bits}" for bits in sorted(set(levels)))
         rows.append(
-            [f"`{name}`", counts, f"{entry['bitops'] / 1e6:,.0f} M", f"{entry['bytes'] / 1000:,.1f} kB", percent(agreed[name])]
+            [
+                f"`{name}`",
+                counts,
+                f"{entry['bitops'] / 1e6:,.0f} M",
+                f"{entry['bytes'] / 1000:,.1f} kB",
+                percent(agreed[name]),
+            ]
         )
     head = ["configuration", "layers at bits", "BitOPs", "bytes", f"same top-1 as torch, {agreed['images']:,} images"]
     return _table(head, rows)

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from dqmq_deploy.bits import Configuration
+from dqmq_deploy.export.compiled import Compiled
 from dqmq_deploy.nets.load import build
 from dqmq_deploy.quality.estimator import Estimator
-from dqmq_deploy.quant.compiled import Compiled
 from dqmq_deploy.quant.initial import initialise
 from dqmq_deploy.quant.net import Choice, QuantNet, prepare
 from dqmq_deploy.train.pixels import normalised

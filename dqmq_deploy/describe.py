@@ -50,7 +50,7 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
     if not found["finished"]:
         return {**found, "position": content["training"]["position"]}
 
-    from dqmq_deploy.quant.compiled import open_compiled
+    from dqmq_deploy.export.compiled import open_compiled
 
     compiled = open_compiled(path)
     accuracy = compiled.curve_right.mean(axis=0).tolist()

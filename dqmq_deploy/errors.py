@@ -15,8 +15,8 @@
 A message is one line: what was expected, what came, what to do next.
 """
 
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Iterable
 
 
 class DqmqError(Exception):

@@ -28,6 +28,7 @@ from dqmq_deploy.bundle.read import Bundle, lies_inside
 from dqmq_deploy.bundle.write import check_target, write_bundle
 from dqmq_deploy.errors import ExportError
 from dqmq_deploy.export import baseline, estimator_graph, flat, float_graph, graph, parity
+from dqmq_deploy.export.compiled import open_compiled
 from dqmq_deploy.export.curve import price_curve
 from dqmq_deploy.export.machine import machine, versions
 from dqmq_deploy.export.plan import EstimatorPlan, FloatPlan, Plan, TensorQuant
@@ -112,8 +113,6 @@ def export(
         CheckpointError: the file is damaged, unsafe or from a newer version.
         ExportError: a graph disagrees with torch, or the bundle cannot be written; an older one is left as it was.
     """
-    from dqmq_deploy.quant.compiled import open_compiled
-
     return export_compiled(open_compiled(checkpoint), out, with_baselines=with_baselines, flat=flat)
 
 

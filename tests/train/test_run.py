@@ -15,7 +15,7 @@ import torch
 from dqmq_deploy.bits import bitops
 from dqmq_deploy.errors import CheckpointError, DataError, ModelError, TrainingError
 from dqmq_deploy.export import reference
-from dqmq_deploy.quant.compiled import open_compiled
+from dqmq_deploy.export.compiled import open_compiled
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.run import TrainJob, train
 from tests.train.runs import CLASSES, SIZE, coloured, write_pictures

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from dqmq_deploy.export import reference
+from dqmq_deploy.export.compiled import make_float_plan, make_plan, open_compiled
 from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, Stage
-from dqmq_deploy.quant.compiled import make_float_plan, make_plan, open_compiled
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import Choice, QuantNet
 from tests.quant.networks import NAMES, SIZE, inputs, network, pictures, quantized

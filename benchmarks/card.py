@@ -110,8 +110,9 @@ def _source(metrics: dict[str, Any]) -> str:
     facts = metrics["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
     return (
-        f"Measured on the exported graphs by `python -m benchmarks.accuracy`, seed {metrics['seed']}, on {facts['date'][:10]} "
-        f"at commit {facts['commit']}; {facts['cpu']}, {facts['cores']} cores, {facts['os']}; Python {facts['python']}, {versions}."
+        f"Measured on the exported graphs by `python -m benchmarks.accuracy`, seed {metrics['seed']}, on "
+        f"{facts['date'][:10]} at commit {facts['commit']}; {facts['cpu']}, {facts['cores']} cores, {facts['os']}; "
+        f"Python {facts['python']}, {versions}."
     )
 
 

@@ -3,8 +3,8 @@
     python -m venv /tmp/ort && /tmp/ort/bin/pip install onnxruntime==1.20.1 numpy
     python -m benchmarks.older_runtime resnet20-gtsrb.dqmq --python /tmp/ort/bin/python --images gtsrb-val
 
-The other interpreter needs onnxruntime and numpy alone. Prints, for each graph, the share of images with the same top-1 and
-the largest difference of an output.
+The other interpreter needs onnxruntime and numpy alone. Prints, for each graph, the share of images with the same top-1
+and the largest difference of an output.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Shipped networks with random weights, compiled as training would: for sizes and times, which weights do not change."""
+"""Shipped networks with random weights, compiled as training would: for sizes and times, which no weight changes."""
 
 import numpy as np
 import torch

@@ -3,8 +3,8 @@
     python -m benchmarks.serve_overhead resnet20-gtsrb.dqmq --images gtsrb-val --threads 1
 
 Decoding alone: every file decoded, results dropped. Inference alone: the decoded pictures through the estimator and, in
-batches of 16, through the graphs that the dispatcher chose. Each is a bare loop over the same number of threads. The three
-take turns; the figure is the median of the rounds' ratios. The wall time of serving includes opening the bundle.
+batches of 16, through the graphs that the dispatcher chose. Each is a bare loop over the same number of threads. The
+three take turns; the figure is the median of the rounds' ratios. The wall time of serving includes opening the bundle.
 """
 
 import argparse

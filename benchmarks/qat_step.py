@@ -2,8 +2,8 @@
 
     python -m benchmarks.qat_step --net resnet20 --batch-size 128
 
-The two trainers take turns in blocks on the same random batches; the figure is the median of the blocks' ratios. A block
-is as long as the policy's period, so that every joint one holds exactly one policy step.
+The two trainers take turns in blocks on the same random batches; the figure is the median of the blocks' ratios. A
+block is as long as the policy's period, so that every joint one holds exactly one policy step.
 """
 
 import argparse

@@ -29,14 +29,13 @@ from dqmq_deploy.export.plan import (
     TensorQuant,
 )
 from dqmq_deploy.quality.estimator import Estimator
+from dqmq_deploy.quant.folding import aligned, folded_conv, integer_bias
 from dqmq_deploy.quant.layers import FLOAT_SLOT, ActivationSteps, QuantConv, QuantLinear
 from dqmq_deploy.quant.net import Choice, QuantNet
 from dqmq_deploy.quant.spec import AddSpec, ConvSpec, FlattenSpec, LinearSpec, PoolSpec
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.evaluate import logits
 from dqmq_deploy.train.pixels import normalised
-
-_LARGEST_BIAS = 2**30
 
 
 @dataclass
@@ -159,28 +158,8 @@ def _quant(act: ActivationSteps, slot: int, act_bits: int = 8) -> TensorQuant:
     return TensorQuant(float(act.at(slot, act_bits).detach()), act.zero_point)
 
 
-def _aligned(step: torch.Tensor, weight_bits: int) -> torch.Tensor:
-    """The step of codes that are left-aligned in 8 bits, float64."""
-    aligned: torch.Tensor = step.double() / 2 ** (8 - weight_bits)
-    return aligned
-
-
 def _four(pads: tuple[int, int]) -> tuple[int, int, int, int]:
     return pads[0], pads[1], pads[0], pads[1]
-
-
-def _integer_bias(
-    offset: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], input_scale: float
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Scale and int32 bias per channel, with ``bias x input_scale x scale`` nearest to ``offset``.
-
-    A channel whose normalisation has switched it off has a scale so small that its bias would overflow; there the scale
-    is raised to where the bias just fits, which moves the channel's output by less than a thousandth of the bias.
-    """
-    least = np.abs(offset) / (input_scale * _LARGEST_BIAS)
-    raised = np.where(np.abs(scale) < np.maximum(least, 1e-12), np.maximum(least, 1e-12), scale).astype(np.float32)
-    bias = np.rint(offset / (np.float64(input_scale) * raised))
-    return raised, bias.astype(np.int32)
 
 
 def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Plan:
@@ -198,13 +177,8 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             conv = net.layer(spec.name)
             assert isinstance(conv, QuantConv)
             own_slot = net.slot_of(bits[spec.name], choice)
-            codes, step = conv.weights.codes(bits[spec.name])
-            multiplier, offset = conv.norm.folded(own_slot)
-            scale, bias = _integer_bias(
-                offset.double().numpy(),
-                (_aligned(step, bits[spec.name]) * multiplier.double()).numpy(),
-                tensors[spec.input].scale,
-            )
+            codes, _ = conv.weights.codes(bits[spec.name])
+            scale, bias = folded_conv(net, spec, choice)
             stages.append(
                 ConvStage(
                     spec.name, spec.input, spec.output, codes.contiguous().numpy(), bits[spec.name], bits[spec.name],
@@ -216,10 +190,8 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             linear = net.layer(spec.name)
             assert isinstance(linear, QuantLinear)
             codes, step = linear.weights.codes(bits[spec.name])
-            scale, bias = _integer_bias(
-                linear.bias.detach().double().numpy(),
-                _aligned(step, bits[spec.name]).numpy(),
-                tensors[spec.input].scale,
+            scale, bias = integer_bias(
+                linear.bias.detach().double().numpy(), aligned(step, bits[spec.name]), tensors[spec.input].scale
             )
             width = bits[spec.name]
             stages.append(LinearStage(spec.name, spec.input, spec.output, codes.numpy(), width, width, scale, bias))

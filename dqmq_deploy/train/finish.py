@@ -18,6 +18,7 @@ from dqmq_deploy.policy.objective import CostTable
 from dqmq_deploy.policy.specialise import Draw, Specialisation, assign, fine_tune
 from dqmq_deploy.quality.degradations import mixed
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
+from dqmq_deploy.quant.folding import fold
 from dqmq_deploy.quant.net import Choice
 from dqmq_deploy.train.data import Dataset, split_by_group
 from dqmq_deploy.train.evaluate import right
@@ -26,6 +27,7 @@ from dqmq_deploy.train.pixels import normalised
 from dqmq_deploy.train.recipe import Recipe
 from dqmq_deploy.train.trainer import Trainer, slot_parameters
 
+_TOLERANCE = 0.002  # accuracy the default price may give up against the best
 _WORSE = 0.001  # held-out accuracy below the start at which a specialised slot is put back
 
 Pixels = npt.NDArray[np.uint8]
@@ -67,12 +69,14 @@ class Finisher:
         paper = np.array([bitops(self.layers, b) for b in bits], np.float64)
         cost = paper / paper.max()
         self.specialise(choices, cost)
+        for choice in choices:
+            fold(self.net, choice)
         estimator = self.fit_estimator(choices)
         images, labels = self.mixture(self.choose_part, self.recipe.estimator.copies, stream=31)
         tensor = self.tensor(images)
         correct = self.correct(tensor, labels, choices)
         p_right = predict(estimator, tensor)
-        price = default_price(p_right, correct, cost, len(self.choose_part))
+        price = default_price(p_right, correct, cost)
         return Finished(
             names=_names([mean_bits(self.layers, b) for b in bits]),
             choices=choices,
@@ -197,18 +201,13 @@ class Finisher:
 
 
 def default_price(
-    p_right: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64], images: int
+    p_right: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64]
 ) -> float:
-    """The highest price, of 60, whose accuracy is within one standard error of the best (Breiman's one-SE rule).
-
-    ``images`` counts the different images among the rows, which are copies of them.
-    """
+    """The highest price, of 60, whose accuracy stays within 0.2 points of the best."""
     prices = np.concatenate([[0.0], np.geomspace(1e-4, 1, 60)])
     rows = np.arange(len(p_right))
     accuracy = np.array([correct[rows, (p_right - price * cost).argmax(1)].mean() for price in prices])
-    best = accuracy.max()
-    error = np.sqrt(best * (1 - best) / images)
-    return float(prices[accuracy >= best - error].max())
+    return float(prices[accuracy >= accuracy.max() - _TOLERANCE].max())
 
 
 def _names(means: list[float]) -> list[str]:

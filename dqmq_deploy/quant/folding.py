@@ -1,9 +1,10 @@
 """Normalisation as an integer graph computes it: a scale per channel and a whole-numbered bias.
 
-A graph adds its bias to integer sums, so the bias is a whole number of ``x_scale x weight_scale``. At 2 bits, rounding it
-moves some of a layer's outputs by a code, and through many layers that adds up: torch and the graph of a 2-bit ResNet-20
-named the same class for only 98.2 % of 1,000 degraded images. :func:`fold` rounds the trained network itself, so that both
-compute one function; then it was 99.8 %. What stays are sums that fall between two codes within the rounding of float32.
+A graph adds its bias to integer sums, so the bias is a whole number of ``x_scale x weight_scale``. At 2 bits, rounding
+it moves some of a layer's outputs by a code, and through many layers that adds up: torch and the graph of a 2-bit
+ResNet-20 named the same class for only 98.2 % of 1,000 degraded images. :func:`fold` rounds the trained network itself,
+so that both compute one function; then it was 99.8 %. What stays are sums that fall between two codes within the
+rounding of float32.
 """
 
 from __future__ import annotations

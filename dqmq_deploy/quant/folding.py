@@ -21,16 +21,16 @@ _LARGEST_BIAS = 2**30
 
 
 def integer_bias(
-    offset: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], input_scale: float
+    offset: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], x_scale: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Scale and int32 bias per channel, with ``bias x input_scale x scale`` nearest to ``offset``.
+    """Scale and int32 bias per channel, with ``bias x x_scale x scale`` nearest to ``offset``.
 
     A channel whose normalisation has switched it off has a scale so small that its bias would overflow; there the scale
     is raised to where the bias just fits, which moves the channel's output by less than a thousandth of the bias.
     """
-    least = np.abs(offset) / (input_scale * _LARGEST_BIAS)
+    least = np.abs(offset) / (x_scale * _LARGEST_BIAS)
     raised = np.where(np.abs(scale) < np.maximum(least, 1e-12), np.maximum(least, 1e-12), scale).astype(np.float32)
-    bias = np.rint(offset / (np.float64(input_scale) * raised))
+    bias = np.rint(offset / (np.float64(x_scale) * raised))
     return raised, bias.astype(np.int32)
 
 
@@ -47,9 +47,14 @@ def folded_conv(net: QuantNet, spec: ConvSpec, choice: Choice) -> tuple[npt.NDAr
     bits = net.layer_bits(choice)[spec.name]
     _, step = conv.weights.codes(bits)
     multiplier, offset = conv.norm.folded(net.slot_of(bits, choice))
-    read_bits = net.tensor_bits(spec.input, choice)
-    input_scale = float(net.act(spec.input).at(net.slot_of(read_bits, choice), read_bits))
-    return integer_bias(offset.double().numpy(), aligned(step, bits) * multiplier.double().numpy(), input_scale)
+    scale = aligned(step, bits) * multiplier.double().numpy()
+    return integer_bias(offset.double().numpy(), scale, input_scale(net, spec, choice))
+
+
+def input_scale(net: QuantNet, spec: ConvSpec, choice: Choice) -> float:
+    """Scale of the tensor that a convolution reads under ``choice``."""
+    bits = net.tensor_bits(spec.input, choice)
+    return float(net.act(spec.input).at(net.slot_of(bits, choice), bits).detach())
 
 
 @torch.no_grad()
@@ -64,8 +69,7 @@ def fold(net: QuantNet, choice: Choice) -> None:
             conv = net.layer(spec.name)
             assert isinstance(conv, QuantConv)
             scale, bias = folded_conv(net, spec, choice)
-            read_bits = net.tensor_bits(spec.input, choice)
-            unit = np.float64(float(net.act(spec.input).at(choice.slot, read_bits))) * scale
+            unit = np.float64(input_scale(net, spec, choice)) * scale
             multiplier, _ = conv.norm.folded(choice.slot)
             norm = conv.norm
             norm.scale[choice.slot] = multiplier

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dqmq_deploy.bundle.onnx_file import read_nodes
 from dqmq_deploy.bundle.read import Bundle
+from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.errors import BundleError
 from dqmq_deploy.report.environment import TELLING_FLAGS, cpu_flags, environment
 
@@ -106,6 +107,8 @@ def optimised_nodes(graph: Path) -> list[tuple[str, str]]:
         options = ort.SessionOptions()
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
         options.intra_op_num_threads = 1
+        for key, value in session_settings().items():
+            options.add_session_config_entry(key, value)
         options.log_severity_level = 3  # that the file is meant for this machine only is what we want
         try:
             ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

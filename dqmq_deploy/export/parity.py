@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from dqmq_deploy.bundle.manifest import Parity
+from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.errors import ExportError
 
 MIN_CLEAR_AGREEMENT = 0.98
@@ -41,8 +42,8 @@ def open_session(path: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # without it, x86 processors that have no VNNI add pairs of 8-bit products in 16 bits, which saturates
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    for key, value in session_settings().items():
+        options.add_session_config_entry(key, value)
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class

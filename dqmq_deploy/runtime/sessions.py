@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from dqmq_deploy.bundle.read import Bundle
+from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.errors import BundleError, InputError
 from dqmq_deploy.images import Pixels
 
@@ -42,8 +43,8 @@ def open_session(path: Path, threads: int = 1) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # without VNNI, onnxruntime's int8 products saturate in pairs; this keeps them exact, and changes nothing with it
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    for key, value in session_settings().items():
+        options.add_session_config_entry(key, value)
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base of their own

@@ -1,0 +1,46 @@
+"""What onnxruntime is told about the CPU."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dqmq_deploy import cpu
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    """The answer is remembered for the life of a process; not between tests."""
+    cpu.int8_saturates.cache_clear()
+    yield
+    cpu.int8_saturates.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "saturates"),
+    [
+        ("x86_64", "flags : fma avx2", True),
+        ("x86_64", "flags : avx2 avx512_vnni", False),
+        ("AMD64", "flags : avx2 avx_vnni", False),
+        ("aarch64", "Features : asimd", False),
+    ],
+)
+def test_only_x86_without_vnni_is_slowed_to_stay_exact(
+    machine: str, flags: str, saturates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting costs 2.6 times the time where it is not needed, so it is given only where it is."""
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(Path, "read_text", lambda self, errors: flags)
+    assert cpu.int8_saturates() is saturates
+    assert cpu.session_settings() == ({"session.x64quantprecision": "1"} if saturates else {})
+
+
+def test_unreadable_flags_mean_the_safe_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is known of an x86 CPU, exactness comes first."""
+
+    def refuse(self: Path, errors: str) -> str:
+        raise OSError
+
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert cpu.int8_saturates()

@@ -40,12 +40,8 @@ def trainer(net_name: str, batch_size: int, size: int, float_epochs: int, bf16: 
     batches = Batches(images, rng.integers(0, 10, len(images)), batch_size, seed=0)
     torch.manual_seed(0)
     net = prepare(build(net_name, 10)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    channels = [
-        net.layer(group[0]).weights.weight.shape[1] * getattr(net.layer(group[0]).spec, "groups", 1)
-        for group in net.groups
-    ]
     settings = recipe.policy
-    policy = Policy(channels, len(net.ladder), (settings.price_low, settings.price_high))
+    policy = Policy(net.group_channels(), len(net.ladder), (settings.price_low, settings.price_high))
     ready = Trainer(recipe, net, policy, bitops_cost(net, net.describe((size, size))), batches)
     if not float_epochs:
         ready.enter_quantization(normalised(images[:64], recipe.data.image_scale, recipe.data.image_zero_point))

@@ -117,6 +117,11 @@ class QuantNet(nn.Module):
         group = self.group_of.get(self.holder[tensor])
         return EDGE_BITS if group is None or choice.bits is None else choice.bits[group]
 
+    def group_channels(self) -> list[int]:
+        """Channels of the tensor that each group reads."""
+        first = [self.layer(group[0]) for group in self.groups]
+        return [int(layer.weights.weight.shape[1]) * getattr(layer.spec, "groups", 1) for layer in first]
+
     def act(self, tensor: str) -> ActivationSteps:
         """The quantization steps that a tensor carries."""
         module = self.acts[_key(self.holder[tensor])]

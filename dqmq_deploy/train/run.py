@@ -92,7 +92,7 @@ class _Run:
         self.layers = net.describe((data.height, data.width))
         if not net.groups:
             raise ModelError("a network with a layer between its first and its last is expected: both stay at 8 bits")
-        channels = [_channels(net, group) for group in net.groups]
+        channels = net.group_channels()
         policy = Policy(channels, len(net.ladder), (recipe.policy.price_low, recipe.policy.price_high))
         table = recipe.policy.cost_table
         cost = measured_cost(net, Path(table)) if table else bitops_cost(net, self.layers)
@@ -230,14 +230,6 @@ class _Run:
             "policy": self.trainer.policy.state_dict(),
         }
         checkpoint.save(self.job.out, content)
-
-
-def _channels(net: QuantNet, group: tuple[str, ...]) -> int:
-    """Channels of the tensor that a group reads."""
-    layer = net.layer(group[0])
-    weight = layer.weights.weight
-    groups = getattr(layer.spec, "groups", 1)
-    return int(weight.shape[1] * groups)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import bitops_cost, measured_cost
 from dqmq_deploy.quality.degradations import mixed
 from dqmq_deploy.quant import steps
-from dqmq_deploy.quant.net import FLOAT, QuantNet, prepare
+from dqmq_deploy.quant.net import FLOAT, prepare
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes, split_by_group
 from dqmq_deploy.train.evaluate import right

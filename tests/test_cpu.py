@@ -26,21 +26,20 @@ def asked_anew() -> Iterator[None]:
     ],
 )
 def test_only_x86_without_vnni_is_slowed_to_stay_exact(
-    machine: str, flags: str, saturates: bool, monkeypatch: pytest.MonkeyPatch
+    machine: str, flags: str, saturates: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The setting costs 2.6 times the time where it is not needed, so it is given only where it is."""
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr(Path, "read_text", lambda self, errors: flags)
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")
     assert cpu.int8_saturates() is saturates
     assert cpu.session_settings() == ({"session.x64quantprecision": "1"} if saturates else {})
 
 
-def test_unreadable_flags_mean_the_safe_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_flags_mean_the_safe_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where nothing is known of an x86 CPU, exactness comes first."""
-
-    def refuse(self: Path, errors: str) -> str:
-        raise OSError
-
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "absent")
     assert cpu.int8_saturates()
+    assert cpu.flags() == frozenset()
+    assert cpu.model()

@@ -3,14 +3,13 @@
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 
-from dqmq_deploy import __version__
+from dqmq_deploy import __version__, cpu
 
 
 def machine() -> str:
     """The processor and the number of its cores in one line."""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    return f"{cpu.model()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
 
 
 def versions() -> dict[str, str]:
@@ -21,12 +20,3 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in packages},
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or "unknown processor"

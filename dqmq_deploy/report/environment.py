@@ -4,10 +4,11 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+
+from dqmq_deploy import cpu
 
 # fmt: off
 TELLING_FLAGS = (
@@ -22,16 +23,15 @@ PACKAGES = ("dqmq-deploy", "onnxruntime", "openvino", "numpy", "pillow")
 
 def environment() -> dict[str, object]:
     """Machine, software and source revision, as plain values for JSON; what cannot be read is ``None``."""
-    cpu = cpu_model()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": cpu,
+        "cpu": cpu.model(),
         "flags": cpu_flags(),
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
         "cpu_quota_cores": cpu_quota(),
         "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        "virtualised": "hypervisor" in _proc_flags(),
+        "virtualised": "hypervisor" in cpu.flags(),
         "memory_gib": memory_gib(),
         "load_average": load_average(),
         "os": f"{platform.system()} {platform.release()}",
@@ -42,22 +42,9 @@ def environment() -> dict[str, object]:
     }
 
 
-def cpu_model() -> str:
-    """The CPU's name as the operating system tells it."""
-    for line in _lines(Path("/proc/cpuinfo")):
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model", "Hardware") and value.strip():
-            return value.strip()
-    if sys.platform == "darwin":
-        name = _command(["sysctl", "-n", "machdep.cpu.brand_string"])
-        if name:
-            return name
-    return platform.processor() or platform.machine() or "unknown CPU"
-
-
 def cpu_flags() -> list[str]:
     """Those of :data:`TELLING_FLAGS` that this CPU has."""
-    present = _proc_flags()
+    present = cpu.flags()
     return [flag for flag in TELLING_FLAGS if flag in present]
 
 
@@ -111,14 +98,6 @@ def machine_line(facts: dict[str, object]) -> str:
     versions = facts.get("versions")
     named = ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else ""
     return f"{facts.get('cpu')}, {cores} core{'' if cores == 1 else 's'}" + (f"; {named}" if named else "")
-
-
-def _proc_flags() -> set[str]:
-    for line in _lines(Path("/proc/cpuinfo")):
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return set(value.split())
-    return set()
 
 
 def _lines(path: Path) -> list[str]:

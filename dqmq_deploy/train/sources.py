@@ -110,7 +110,8 @@ def _zip(file: Path, archive: zipfile.ZipFile, inside: str) -> Source:
         info = archive.getinfo(inside + name)
         try:
             return archive.read(info) if info.file_size <= _BIGGEST_FILE_BYTES else None
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
+        # zipfile raises kinds of RuntimeError for encryption and for compression that it does not know
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
             return None
 
     return Source(tuple(filter(_is_image, names)), content, lambda: _digest(file, inside))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dqmq_deploy import cpu
 from dqmq_deploy.report import environment
 
 
@@ -19,11 +20,12 @@ def test_every_fact_is_there_and_plain() -> None:
     assert isinstance(versions, dict) and {"onnxruntime", "numpy", "pillow"} <= set(versions)
 
 
-def test_flags_are_those_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_are_those_that_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Flags that choose no kernel are left out."""
-    monkeypatch.setattr(environment, "_lines", lambda path: ["model name\t: Z80", "flags\t\t: fpu avx2 avx512_vnni ht"])
+    (tmp_path / "cpuinfo").write_text("model name\t: Z80\nflags\t\t: fpu avx2 avx512_vnni ht\n")
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")
     assert environment.cpu_flags() == ["avx2", "avx512_vnni"]
-    assert environment.cpu_model() == "Z80"
+    assert environment.environment()["cpu"] == "Z80"
 
 
 @pytest.mark.parametrize(("line", "cores"), [("150000 100000", 1.5), ("max 100000", None), ("", None), ("1 0", None)])

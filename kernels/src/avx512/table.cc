@@ -1,0 +1,124 @@
+// 2-bit dot products by look-up (table.h): vpermb fetches, for each of 64 channels, the dot product of three weights
+// with the three activations of one position. One vpermb and one vpaddb stand for 192 multiply-accumulates.
+//
+// Sums grow in bytes for as long as they fit, then move to 16 bits. Seen as words, a vector of byte sums is
+// even + 256 * odd; so `mixed` collects the words as they are, `odd` their upper halves, and
+// even = mixed - 256 * odd at the end, modulo 2^16: three instructions for a widening instead of four.
+#include "../table.h"
+
+#include <immintrin.h>
+
+#include "tiles.h"
+
+namespace dqmq::avx512 {
+namespace {
+
+alignas(64) constexpr auto kTable = make_table<3, 1>();
+constexpr int64_t kByteSteps = entries_per_byte_sum(3);
+// 16-bit sums hold this many entries of at most 18; longer ones move on to 32 bits
+constexpr int64_t kWordSteps = 65535 / 18 / kByteSteps * kByteSteps;
+
+template <int vectors, int rows>
+struct Wide {
+  __m512i mixed[rows][vectors], odd[rows][vectors];
+};
+
+// Up to kByteSteps steps, added to the 16-bit sums.
+template <int vectors, int rows>
+inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* const (&x)[rows], int64_t at, int64_t end,
+                                                             const uint8_t* weights, Wide<vectors, rows>& wide) {
+  __m512i sums[rows][vectors];
+#pragma GCC unroll 32
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_setzero_si512();
+  }
+  for (; at < end; at += 2, weights += vectors * 64) {
+    __m512i w[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) w[v] = _mm512_load_si512(weights + 64 * v);
+#pragma GCC unroll 32
+    for (int r = 0; r < rows; ++r) {
+      const uint64_t offset = *reinterpret_cast<const uint16_t __attribute__((aligned(1), may_alias))*>(x[r] + at);
+      const __m512i entries = _mm512_load_si512(kTable.data() + offset);
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) {
+        sums[r][v] = _mm512_add_epi8(sums[r][v], _mm512_permutexvar_epi8(w[v], entries));
+      }
+    }
+  }
+#pragma GCC unroll 32
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      wide.mixed[r][v] = _mm512_add_epi16(wide.mixed[r][v], sums[r][v]);
+      wide.odd[r][v] = _mm512_add_epi16(wide.odd[r][v], _mm512_srli_epi16(sums[r][v], 8));
+    }
+  }
+  return weights;
+}
+
+void put(const __m512i words, int32_t* sums, bool adds) {
+  __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(words));
+  __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(words, 1));
+  if (adds) {
+    low = _mm512_add_epi32(low, _mm512_load_si512(sums));
+    high = _mm512_add_epi32(high, _mm512_load_si512(sums + 16));
+  }
+  _mm512_store_si512(sums, low);
+  _mm512_store_si512(sums + 16, high);
+}
+
+template <int vectors, int rows>
+void flush(Wide<vectors, rows>& wide, int32_t* sums, bool adds) {
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v, sums += 64) {
+      const __m512i odd = wide.odd[r][v];
+      put(_mm512_sub_epi16(wide.mixed[r][v], _mm512_slli_epi16(odd, 8)), sums, adds);
+      put(odd, sums + 32, adds);
+      wide.mixed[r][v] = wide.odd[r][v] = _mm512_setzero_si512();
+    }
+  }
+}
+
+template <int vectors, int rows>
+void table_exactly(const Tile& tile) {
+  Wide<vectors, rows> wide{};
+  const uint8_t* weights = tile.weights;
+  bool flushed = false;
+  int64_t words_left = kWordSteps;
+  for (int64_t segment = 0; segment < tile.segment_count; ++segment) {
+    const uint8_t* x[rows];
+    for (int r = 0; r < rows; ++r) x[r] = tile.positions[r] + tile.segments[segment];
+    for (int64_t step = 0; step < tile.steps; step += kByteSteps) {
+      const int64_t end = step + kByteSteps < tile.steps ? step + kByteSteps : tile.steps;
+      weights = look_up<vectors, rows>(x, 2 * step, 2 * end, weights, wide);
+      words_left -= kByteSteps;
+      if (words_left < kByteSteps) {
+        flush(wide, tile.sums, flushed);
+        flushed = true;
+        words_left = kWordSteps;
+      }
+    }
+  }
+  flush(wide, tile.sums, flushed);
+}
+
+}  // namespace
+
+// Even bytes hold the first half of a vector's channels, odd bytes the second: so halves come out in order.
+alignas(64) const uint8_t kLaneOrder[128] = {
+#define DQMQ_EIGHT(at) at, at + 2, at + 4, at + 6, at + 8, at + 10, at + 12, at + 14
+#define DQMQ_HALF(at) DQMQ_EIGHT(at), DQMQ_EIGHT(at + 16), DQMQ_EIGHT(at + 32), DQMQ_EIGHT(at + 48)
+    DQMQ_HALF(0), DQMQ_HALF(1), DQMQ_HALF(64), DQMQ_HALF(65)};
+
+template <int vectors, int rows>
+void table(int count, const Tile& tile) {
+  if (count == rows) return table_exactly<vectors, rows>(tile);
+  if constexpr (rows > 1) table<vectors, rows - 1>(count, tile);
+}
+
+template void table<2, 7>(int, const Tile&);
+template void table<1, 14>(int, const Tile&);
+
+}  // namespace dqmq::avx512

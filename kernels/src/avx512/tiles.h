@@ -1,0 +1,24 @@
+// Inner loops for AVX-512; see tile.h for what they compute.
+#pragma once
+
+#include "../tile.h"
+
+namespace dqmq::avx512 {
+
+constexpr int kAnyProduct = 255 * 128;  // vpdpbusd adds four products in 32 bits: nothing saturates
+constexpr int kTableRow = 64;
+extern const uint8_t kLaneOrder[128];
+
+// `vectors` of 16 channels, up to `rows` positions.
+template <int vectors, int rows>
+void dot(int count, const Tile& tile);
+
+// `vectors` of 64 channels, up to `rows` positions.
+template <int vectors, int rows>
+void table(int count, const Tile& tile);
+
+// `vectors` of 16 channels, any number of positions.
+template <int vectors>
+void depthwise(int count, const Tile& tile);
+
+}  // namespace dqmq::avx512

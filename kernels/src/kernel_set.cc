@@ -1,0 +1,51 @@
+#include "kernel_set.h"
+
+#include "portable/kernels.h"
+#if defined(__x86_64__)
+#include "avx512/kernels.h"
+#endif
+
+namespace dqmq {
+namespace {
+
+// Each level lists its own kernels first, then those of the level below, which cost decides between.
+KernelSet over(KernelSet below, Isa isa, const TileKernel* tiles, int count) {
+  below.isa = isa;
+  below.tiles.insert(below.tiles.begin(), tiles, tiles + count);
+  return below;
+}
+
+KernelSet portable_set() {
+  return {Isa::kPortable, {portable::kDot, portable::kDepthwise}, portable::encode, portable::finish};
+}
+
+#if defined(__x86_64__)
+
+KernelSet avx512_set() {
+  KernelSet set = over(portable_set(), Isa::kAvx512, avx512::kTiles, avx512::kTileCount);
+  set.encode = avx512::encode;
+  set.finish = avx512::finish;
+  return set;
+}
+
+#endif
+
+}  // namespace
+
+int64_t Encoder::units() const { return (channels + facts(encoding).depth - 1) / facts(encoding).depth; }
+
+int64_t Encoder::pixel_bytes() const {
+  if (facts(encoding).is_table) return groups * units() * 2;
+  return groups * channels * (encoding == Encoding::kWords ? 2 : 1);
+}
+
+const KernelSet& kernel_set(Isa isa) {
+  static const KernelSet portable = portable_set();
+#if defined(__x86_64__)
+  static const KernelSet avx512 = avx512_set();
+  if (isa == Isa::kAvx512) return avx512;
+#endif
+  return portable;
+}
+
+}  // namespace dqmq

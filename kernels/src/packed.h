@@ -1,0 +1,38 @@
+// Weights in the order in which a kernel reads them, made once in a process however many sessions use them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "layer.h"
+
+namespace dqmq {
+
+// Bytes on a 64-byte boundary.
+class Packed {
+ public:
+  explicit Packed(size_t size);
+  ~Packed();
+  Packed(const Packed&) = delete;
+  Packed& operator=(const Packed&) = delete;
+
+  uint8_t* data() { return data_; }
+  const uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_;
+  size_t size_;
+};
+
+// The weights of `layer` as `make` lays them out. Layers with the same weights, geometry and `layout`, a name for what
+// `make` does, share one copy while any of them lives.
+std::shared_ptr<const Packed> packed_weights(const Layer& layer, const std::string& layout,
+                                             const std::function<std::shared_ptr<Packed>()>& make);
+
+// sum of codes of each output channel.
+std::vector<int32_t> code_sums(const Layer& layer, const std::vector<int8_t>& codes);
+
+}  // namespace dqmq

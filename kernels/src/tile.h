@@ -1,0 +1,75 @@
+// The inner loop of a convolution: one tile of output positions times one panel of output channels.
+//
+// A position of the output reads the encoded input at a pointer of its own, along the same segments as every other
+// position; a segment is a run of consecutive steps. A 3x3 kernel over [H, W, C] has three segments (its rows), each
+// 3 x C codes long:
+//
+//     sums[r][c] = sum over segments s, steps t of  dot(step t at positions[r] + segments[s], weights[s][t][c])
+//
+// What a step is depends on the encoding; all sums are exact, modulo 2^32.
+//
+// Depthwise, every segment is one tap, and a lane reads a byte of its own; taps come in fours, the last four filled up
+// with weights of zero:
+//
+//     sums[r][c] = sum over segments s of  positions[r][segments[s] + c] * weights[s / 4][c][s % 4]
+#pragma once
+
+#include <cstdint>
+
+namespace dqmq {
+
+// How the codes of a step lie in memory, and the weights beside them.
+enum class Encoding {
+  kBytes,      // four codes a step, a byte each;          weights int8 [lanes][4]
+  kSigned,     // four codes a step, less 128, as int8;    weights int8 [lanes][4]
+  kWords,      // two codes a step, 16 bits each;          weights int16 [lanes][2]
+  kPairs,      // two 2-bit codes a step: uint16, the byte offset of their row in a table; weights uint8 [lanes]
+  kTriples,    // three 2-bit codes a step, likewise
+  kDepthwise,  // lane c reads channel c alone: see below
+};
+
+struct EncodingFacts {
+  int depth;        // codes a step
+  int step_bytes;   // of the encoded input
+  int lane_bytes;   // of weights, per step and lane
+  bool is_table;
+};
+
+static constexpr EncodingFacts facts(Encoding encoding) {
+  switch (encoding) {
+    case Encoding::kBytes:
+    case Encoding::kSigned: return {4, 4, 4, false};
+    case Encoding::kWords: return {2, 4, 4, false};
+    case Encoding::kPairs: return {2, 2, 1, true};
+    case Encoding::kTriples: return {3, 2, 1, true};
+    case Encoding::kDepthwise: return {1, 1, 1, false};
+  }
+  return {};
+}
+
+struct Tile {
+  const uint8_t* const* positions;  // [rows]
+  const int64_t* segments;          // [segment_count], byte offsets
+  int64_t segment_count;
+  int64_t steps;                    // of each segment
+  const uint8_t* weights;           // [segment_count][steps][lanes][lane_bytes], 64-byte aligned
+  int32_t* sums;                    // [rows][lanes], 64-byte aligned
+};
+
+struct TileKernel {
+  const char* name;
+  Encoding encoding;
+  int rows;           // most positions a tile has
+  int lanes;          // channels of a panel
+  int table_row;      // bytes of a table row, 0 without a table
+  int most_product;   // sums are exact while highest code x largest |weight code| is at most this
+  const uint8_t* lane_order;  // [lanes], the lane that a channel of the panel has in `weights`; null: its own
+  double speed;       // multiply-accumulates a cycle, roughly: decides between kernels that fit
+  // 1 <= rows <= TileKernel::rows. Reads nothing beyond the last step of the last segment; depthwise, `lanes` bytes of
+  // each tap.
+  void (*run)(int rows, const Tile& tile);
+};
+
+constexpr int kMostRows = 32, kMostTileSums = 2048;  // rows; rows x lanes
+
+}  // namespace dqmq

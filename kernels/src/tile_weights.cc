@@ -1,0 +1,142 @@
+#include "tile_weights.h"
+
+namespace dqmq {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Where code i of a step comes from: its channel within the group and its column of the kernel, or no place at all.
+struct Source {
+  int64_t channel = 0, column = 0;
+  bool exists = false;
+};
+
+class StepSources {
+ public:
+  StepSources(const Layer& layer, const TileKernel& kernel, const TileSteps& steps)
+      : geometry_(layer.geometry), steps_(steps), facts_(facts(kernel.encoding)),
+        units_(ceil_div(layer.geometry.in_per_group(), facts_.depth)) {}
+
+  Source of(int64_t segment, int64_t step, int64_t i) const {
+    const int64_t channels = geometry_.in_per_group();
+    const int64_t first_column = steps_.row_segments ? 0 : segment % geometry_.kernel_w;
+    Source source;
+    if (facts_.is_table) {
+      source.column = first_column + step / units_;
+      source.channel = step % units_ + i * units_;
+      source.exists = source.channel < channels;
+    } else {
+      const int64_t code = step * facts_.depth + i;
+      source.column = first_column + code / channels;
+      source.channel = code % channels;
+      source.exists = code < steps_.codes;
+    }
+    return source;
+  }
+
+  int64_t row_of(int64_t segment) const { return steps_.row_segments ? segment : segment / geometry_.kernel_w; }
+
+ private:
+  const Geometry& geometry_;
+  const TileSteps& steps_;
+  EncodingFacts facts_;
+  int64_t units_;
+};
+
+void put(uint8_t* step, Encoding encoding, int64_t lane, int i, int8_t code) {
+  switch (encoding) {
+    case Encoding::kBytes:
+    case Encoding::kSigned: step[lane * 4 + i] = static_cast<uint8_t>(code); break;
+    case Encoding::kWords: {
+      const uint16_t word = static_cast<uint16_t>(static_cast<int16_t>(code));
+      step[lane * 4 + 2 * i] = static_cast<uint8_t>(word);
+      step[lane * 4 + 2 * i + 1] = static_cast<uint8_t>(word >> 8);
+      break;
+    }
+    case Encoding::kPairs:
+    case Encoding::kTriples: {
+      // the field of a code that is not there must be that of a zero: 2
+      const uint8_t keep = static_cast<uint8_t>(~(3 << (2 * i)));
+      step[lane] = static_cast<uint8_t>((step[lane] & keep) | ((code + 2) << (2 * i)));
+      break;
+    }
+    case Encoding::kDepthwise: break;
+  }
+}
+
+void pack_depthwise(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
+                    const std::vector<int8_t>& codes, Packed& packed) {
+  const int64_t taps = layer.geometry.kernel_h * layer.geometry.kernel_w, lanes = kernel.lanes;
+  for (int64_t channel = 0; channel < layer.geometry.out_channels; ++channel) {
+    uint8_t* panel = packed.data() + channel / lanes * steps.panel_bytes;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      panel[(tap / 4 * lanes + channel % lanes) * 4 + tap % 4] =
+          static_cast<uint8_t>(codes[static_cast<size_t>(channel * taps + tap)]);
+    }
+  }
+}
+
+}  // namespace
+
+TileSteps::TileSteps(const Layer& layer, const TileKernel& kernel) {
+  const Geometry& g = layer.geometry;
+  const EncodingFacts f = facts(kernel.encoding);
+  depthwise = kernel.encoding == Encoding::kDepthwise;
+  row_segments = !depthwise && g.groups == 1 && g.dilation_w == 1;
+  const int64_t columns = row_segments ? g.kernel_w : 1;
+  codes = depthwise ? 1 : columns * g.in_per_group();
+  steps = f.is_table ? columns * ceil_div(g.in_per_group(), f.depth) : ceil_div(codes, f.depth);
+  segment_count = row_segments ? g.kernel_h : g.kernel_h * g.kernel_w;
+  if (depthwise) segment_count = ceil_div(segment_count, 4) * 4;
+  panel_bytes = ceil_div(segment_count * steps * kernel.lanes * f.lane_bytes, 64) * 64;
+}
+
+std::vector<int64_t> TileSteps::segments(const Geometry& g, int64_t width, int64_t pixel_bytes) const {
+  std::vector<int64_t> offsets;
+  for (int64_t row = 0; row < g.kernel_h; ++row) {
+    for (int64_t column = 0; column < (row_segments ? 1 : g.kernel_w); ++column) {
+      offsets.push_back((row * g.dilation_h * width + column * g.dilation_w) * pixel_bytes);
+    }
+  }
+  while (static_cast<int64_t>(offsets.size()) < segment_count) offsets.push_back(offsets.back());
+  return offsets;
+}
+
+std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
+                                   const std::vector<int8_t>& codes) {
+  const Geometry& g = layer.geometry;
+  const EncodingFacts f = facts(kernel.encoding);
+  const int64_t groups = steps.depthwise ? 1 : g.groups;
+  const int64_t per_group = g.out_channels / groups;
+  const int64_t panels = ceil_div(per_group, kernel.lanes);
+  const int64_t step_bytes = kernel.lanes * f.lane_bytes;
+  auto packed = std::make_shared<Packed>(static_cast<size_t>(groups * panels * steps.panel_bytes));
+  if (steps.depthwise) {
+    pack_depthwise(layer, kernel, steps, codes, *packed);
+    return packed;
+  }
+  const StepSources sources(layer, kernel, steps);
+  const int64_t taps = g.kernel_h * g.kernel_w, per_channel = g.codes_per_channel();
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
+      for (int64_t step = 0; step < steps.steps; ++step) {
+        for (int i = 0; i < f.depth; ++i) {
+          const Source source = sources.of(segment, step, i);
+          const int64_t tap = sources.row_of(segment) * g.kernel_w + source.column;
+          for (int64_t channel = 0; channel < panels * kernel.lanes; ++channel) {
+            const int64_t panel = group * panels + channel / kernel.lanes;
+            uint8_t* to = packed->data() + panel * steps.panel_bytes + (segment * steps.steps + step) * step_bytes;
+            const bool exists = source.exists && channel < per_group;
+            const int64_t from = (group * per_group + channel) * per_channel + source.channel * taps + tap;
+            const int64_t place = channel % kernel.lanes;
+            const int64_t lane = kernel.lane_order == nullptr ? place : kernel.lane_order[place];
+            put(to, kernel.encoding, lane, i, exists ? codes[static_cast<size_t>(from)] : int8_t{0});
+          }
+        }
+      }
+    }
+  }
+  return packed;
+}
+
+}  // namespace dqmq

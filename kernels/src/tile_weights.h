@@ -1,0 +1,36 @@
+// The steps that a tile kernel takes through a layer, and the layer's weights in that order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "layer.h"
+#include "packed.h"
+#include "tile.h"
+
+namespace dqmq {
+
+// Segments and steps of a layer; see tile.h. Neighbouring taps of a kernel row lie side by side in memory where there is
+// one group and no horizontal dilation: then a kernel row is one segment, else every tap is.
+struct TileSteps {
+  TileSteps(const Layer& layer, const TileKernel& kernel);
+
+  bool depthwise;
+  bool row_segments;
+  int64_t codes;          // of a segment, before they are filled up to whole steps
+  int64_t segment_count;
+  int64_t steps;          // of a segment
+
+  // Of one panel of weights: whole cache lines.
+  int64_t panel_bytes;
+
+  // Byte offsets of the segments in an encoded image that is `width` pixels of `pixel_bytes` wide.
+  std::vector<int64_t> segments(const Geometry& geometry, int64_t width, int64_t pixel_bytes) const;
+};
+
+// Panels of weights, [groups][panels][segments][steps][lanes][lane_bytes] (depthwise [panels][taps / 4][lanes][4]).
+std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
+                                   const std::vector<int8_t>& codes);
+
+}  // namespace dqmq

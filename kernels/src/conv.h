@@ -16,6 +16,9 @@ struct Input {
   int64_t n, h, w;
 };
 
+// Throws std::invalid_argument where sizes are negative, or padding makes far more of the pictures than they are.
+void check(const Geometry& geometry, const Input& x);
+
 class Conv {
  public:
   // The fastest way to compute `layer` with at most the instructions of `isa`, which this CPU must have.
@@ -26,6 +29,7 @@ class Conv {
 
   // y: [n, out_h, out_w, out_channels] of uint8, or of float for OutputKind::kNumbers. `residual`: codes of y's shape,
   // null for the other kinds. May be called from several threads at once. Scratch memory belongs to the thread.
+  // Throws what check(geometry, x) throws.
   virtual void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const = 0;
 
   // Instruction set and method, such as "avx512 table": what tests and benchmarks print.

@@ -2,6 +2,7 @@
 
 #include "portable/kernels.h"
 #if defined(__x86_64__)
+#include "avx2/kernels.h"
 #include "avx512/kernels.h"
 #endif
 
@@ -20,6 +21,13 @@ KernelSet portable_set() {
 }
 
 #if defined(__x86_64__)
+
+KernelSet avx2_set() {
+  KernelSet set = over(portable_set(), Isa::kAvx2, avx2::kTiles, avx2::kTileCount);
+  set.encode = avx2::encode;
+  set.finish = avx2::finish;
+  return set;
+}
 
 KernelSet avx512_set() {
   KernelSet set = over(portable_set(), Isa::kAvx512, avx512::kTiles, avx512::kTileCount);
@@ -42,7 +50,8 @@ int64_t Encoder::pixel_bytes() const {
 const KernelSet& kernel_set(Isa isa) {
   static const KernelSet portable = portable_set();
 #if defined(__x86_64__)
-  static const KernelSet avx512 = avx512_set();
+  static const KernelSet avx2 = avx2_set(), avx512 = avx512_set();
+  if (isa == Isa::kAvx2) return avx2;
   if (isa == Isa::kAvx512) return avx512;
 #endif
   return portable;

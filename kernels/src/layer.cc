@@ -1,6 +1,6 @@
 #include "layer.h"
 
-#include <limits>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -20,6 +20,10 @@ void expect_within(const char* what, int64_t value, int64_t lowest, int64_t high
                                                    std::to_string(value));
 }
 
+void expect_finite(const char* what, float value) {
+  expect(std::isfinite(value), std::string("expected finite ") + what + ", got " + std::to_string(value));
+}
+
 }  // namespace
 
 void check(const Layer& layer) {
@@ -37,17 +41,23 @@ void check(const Layer& layer) {
   for (int64_t pad : {g.pad_top, g.pad_left, g.pad_bottom, g.pad_right}) expect_within("pads", pad, 0, kMostStep);
   expect(layer.weight_bits == 2 || layer.weight_bits == 4 || layer.weight_bits == 8,
          "expected weight_bits of 2, 4 or 8, got " + std::to_string(layer.weight_bits));
-  const int64_t bytes = g.out_channels * row_bytes(g.codes_per_channel(), layer.weight_bits);
-  expect(layer.weights != nullptr && layer.weights_size == static_cast<size_t>(bytes),
-         "expected " + std::to_string(bytes) + " bytes of packed weights, got " + std::to_string(layer.weights_size));
+  // divided, not multiplied: sizes that no weights have could overflow
+  const size_t row = static_cast<size_t>(row_bytes(g.codes_per_channel(), layer.weight_bits));
+  const size_t channels = static_cast<size_t>(g.out_channels);
+  expect(layer.weights != nullptr && layer.weights_size % row == 0 && layer.weights_size / row == channels,
+         "expected " + std::to_string(channels) + " times " + std::to_string(row) +
+             " bytes of packed weights, got " + std::to_string(layer.weights_size));
   expect(layer.x_min <= layer.x_max, "expected x_min <= x_max, got " + std::to_string(layer.x_min) + " > " +
                                          std::to_string(layer.x_max));
-  const size_t channels = static_cast<size_t>(g.out_channels);
   expect(layer.bias.size() == channels,
          "expected " + std::to_string(channels) + " biases, got " + std::to_string(layer.bias.size()));
   expect(layer.output.factor.size() == channels,
          "expected " + std::to_string(channels) + " factors, got " + std::to_string(layer.output.factor.size()));
   expect_within("output zero point", layer.output.zero_point, 0, 255);
+  // what is no number has no order, and no two instruction sets clamp it alike
+  const Output& out = layer.output;
+  for (float factor : out.factor) expect_finite("factors", factor);
+  for (float number : {out.own_ratio, out.residual_ratio, out.offset}) expect_finite("ratios and offset", number);
 }
 
 std::vector<int8_t> unpack_codes(const Layer& layer) {

@@ -5,7 +5,6 @@
 #include <map>
 #include <mutex>
 #include <new>
-#include <numeric>
 #include <tuple>
 
 namespace dqmq {
@@ -31,12 +30,14 @@ std::pair<uint64_t, uint64_t> hash(const uint8_t* data, size_t size) {
   return {a, b};
 }
 
-using Key = std::tuple<std::string, uint64_t, uint64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
+using Key = std::tuple<std::string, uint64_t, uint64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
 
 Key key_of(const Layer& layer, const std::string& layout) {
   const Geometry& g = layer.geometry;
   const auto [a, b] = hash(layer.weights, layer.weights_size);
-  return {layout, a, b, g.in_channels, g.out_channels, g.groups, g.kernel_h, g.kernel_w, layer.weight_bits};
+  // dilated rows are not one segment: what kernels read lies in another order
+  return {layout,     a,          b,          g.in_channels, g.out_channels,
+          g.groups,   g.kernel_h, g.kernel_w, g.dilation_w,  layer.weight_bits};
 }
 
 }  // namespace
@@ -64,16 +65,6 @@ std::shared_ptr<const Packed> packed_weights(const Layer& layer, const std::stri
   std::shared_ptr<const Packed> packed = make();
   entry = packed;
   return packed;
-}
-
-std::vector<int32_t> code_sums(const Layer& layer, const std::vector<int8_t>& codes) {
-  const int64_t count = layer.geometry.codes_per_channel();
-  std::vector<int32_t> sums;
-  for (int64_t channel = 0; channel < layer.geometry.out_channels; ++channel) {
-    const int8_t* first = codes.data() + channel * count;
-    sums.push_back(static_cast<int32_t>(std::accumulate(first, first + count, int64_t{0})));
-  }
-  return sums;
 }
 
 }  // namespace dqmq

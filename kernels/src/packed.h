@@ -22,6 +22,10 @@ class Packed {
   const uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
 
+  int64_t panel_bytes = 0;   // from one panel to the next
+  int64_t run_steps = 0;     // see tile.h
+  int64_t starts_at = 0;     // bytes from the start of a panel to its `starts`
+
  private:
   uint8_t* data_;
   size_t size_;
@@ -31,8 +35,5 @@ class Packed {
 // `make` does, share one copy while any of them lives.
 std::shared_ptr<const Packed> packed_weights(const Layer& layer, const std::string& layout,
                                              const std::function<std::shared_ptr<Packed>()>& make);
-
-// sum of codes of each output channel.
-std::vector<int32_t> code_sums(const Layer& layer, const std::vector<int8_t>& codes);
 
 }  // namespace dqmq

@@ -1,9 +1,16 @@
 #include "tile_weights.h"
 
+#include <algorithm>
+
+#include "table.h"
+
 namespace dqmq {
 namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// To whole cache lines.
+int64_t round_up(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 
 // Where code i of a step comes from: its channel within the group and its column of the kernel, or no place at all.
 struct Source {
@@ -64,17 +71,107 @@ void put(uint8_t* step, Encoding encoding, int64_t lane, int i, int8_t code) {
   }
 }
 
-void pack_depthwise(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
-                    const std::vector<int8_t>& codes, Packed& packed) {
+void pack_depthwise(const Layer& layer, const TileKernel& kernel, int64_t panel_bytes, const std::vector<int8_t>& codes,
+                    uint8_t* packed) {
   const int64_t taps = layer.geometry.kernel_h * layer.geometry.kernel_w, lanes = kernel.lanes;
   for (int64_t channel = 0; channel < layer.geometry.out_channels; ++channel) {
-    uint8_t* panel = packed.data() + channel / lanes * steps.panel_bytes;
+    uint8_t* panel = packed + channel / lanes * panel_bytes;
     for (int64_t tap = 0; tap < taps; ++tap) {
       panel[(tap / 4 * lanes + channel % lanes) * 4 + tap % 4] =
           static_cast<uint8_t>(codes[static_cast<size_t>(channel * taps + tap)]);
     }
   }
 }
+
+void pack_dense(const Layer& layer, const TileKernel& kernel, const TileSteps& steps, int64_t panel_bytes,
+                const std::vector<int8_t>& codes, uint8_t* packed) {
+  const Geometry& g = layer.geometry;
+  const EncodingFacts f = facts(kernel.encoding);
+  const StepSources sources(layer, kernel, steps);
+  const int64_t taps = g.kernel_h * g.kernel_w, per_channel = g.codes_per_channel();
+  const int64_t per_group = g.out_per_group(), panels = ceil_div(per_group, kernel.lanes);
+  const int64_t step_bytes = kernel.lanes * f.lane_bytes;
+  for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
+    for (int64_t step = 0; step < steps.steps; ++step) {
+      for (int i = 0; i < f.depth; ++i) {
+        const Source source = sources.of(segment, step, i);
+        const int64_t tap = sources.row_of(segment) * g.kernel_w + source.column;
+        for (int64_t channel = 0; channel < g.groups * panels * kernel.lanes; ++channel) {
+          const int64_t panel = channel / kernel.lanes, group = panel / panels;
+          const int64_t within = channel - group * panels * kernel.lanes, place = channel % kernel.lanes;
+          const int64_t lane = kernel.lane_order == nullptr ? place : kernel.lane_order[place];
+          const bool exists = source.exists && within < per_group;
+          const int64_t from = (group * per_group + within) * per_channel + source.channel * taps + tap;
+          put(packed + panel * panel_bytes + (segment * steps.steps + step) * step_bytes, kernel.encoding, lane, i,
+              exists ? codes[static_cast<size_t>(from)] : int8_t{0});
+        }
+      }
+    }
+  }
+}
+
+// The lowest entry of each column of a table, and the range above it.
+struct Column {
+  int lowest = 0, range = 0;
+  explicit Column(int column = 0, int depth = 0) {
+    for (int i = 0; i < depth; ++i) {
+      const int code = (column >> 2 * i & 3) - 2;
+      lowest += lowest_product(code);
+      range += product_range(code);
+    }
+  }
+};
+
+// How segments divide into runs whose byte sums cannot overflow: the longest that all weights of the layer allow.
+class Runs {
+ public:
+  Runs(const TileKernel& kernel, const TileSteps& steps, const uint8_t* weights, int64_t panels, int64_t panel_bytes)
+      : lanes_(kernel.lanes), steps_(steps) {
+    const EncodingFacts f = facts(kernel.encoding);
+    if (!f.is_table) return;
+    for (int column = 0; column < 1 << (2 * f.depth); ++column) columns_[column] = Column(column, f.depth);
+    length = ceil_div(steps.steps, kRunUnit) * kRunUnit;
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
+        const uint8_t* first = weights + panel * panel_bytes + segment * steps.steps * lanes_;
+        while (!fits(first)) length -= kRunUnit;  // at the shortest, 14 steps of 18 or 21 of 12 always fit
+      }
+    }
+  }
+
+  int64_t length = 0;
+  int64_t count() const { return length == 0 ? 0 : ceil_div(steps_.steps, length); }  // of a segment
+
+  // [segments][count][lanes] of a panel: minus the lowest sum of each run.
+  void starts(const uint8_t* weights, uint8_t* out) const {
+    for (int64_t segment = 0; segment < steps_.segment_count; ++segment, weights += steps_.steps * lanes_) {
+      for (int64_t step = 0; step < steps_.steps; ++step) {
+        uint8_t* run = out + (segment * count() + step / length) * lanes_;
+        for (int lane = 0; lane < lanes_; ++lane) {
+          run[lane] = static_cast<uint8_t>(run[lane] - columns_[weights[step * lanes_ + lane]].lowest);
+        }
+      }
+    }
+  }
+
+ private:
+  bool fits(const uint8_t* segment) const {
+    std::vector<int> ranges(static_cast<size_t>(lanes_));
+    for (int64_t step = 0; step < steps_.steps; ++step) {
+      if (step % length == 0) std::fill(ranges.begin(), ranges.end(), 0);
+      for (int lane = 0; lane < lanes_; ++lane) {
+        int& range = ranges[static_cast<size_t>(lane)];
+        range += columns_[segment[step * lanes_ + lane]].range;
+        if (range > 255) return false;
+      }
+    }
+    return true;
+  }
+
+  int lanes_;
+  const TileSteps& steps_;
+  Column columns_[64];
+};
 
 }  // namespace
 
@@ -88,7 +185,6 @@ TileSteps::TileSteps(const Layer& layer, const TileKernel& kernel) {
   steps = f.is_table ? columns * ceil_div(g.in_per_group(), f.depth) : ceil_div(codes, f.depth);
   segment_count = row_segments ? g.kernel_h : g.kernel_h * g.kernel_w;
   if (depthwise) segment_count = ceil_div(segment_count, 4) * 4;
-  panel_bytes = ceil_div(segment_count * steps * kernel.lanes * f.lane_bytes, 64) * 64;
 }
 
 std::vector<int64_t> TileSteps::segments(const Geometry& g, int64_t width, int64_t pixel_bytes) const {
@@ -107,34 +203,25 @@ std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel,
   const Geometry& g = layer.geometry;
   const EncodingFacts f = facts(kernel.encoding);
   const int64_t groups = steps.depthwise ? 1 : g.groups;
-  const int64_t per_group = g.out_channels / groups;
-  const int64_t panels = ceil_div(per_group, kernel.lanes);
-  const int64_t step_bytes = kernel.lanes * f.lane_bytes;
-  auto packed = std::make_shared<Packed>(static_cast<size_t>(groups * panels * steps.panel_bytes));
+  const int64_t panels = groups * ceil_div(g.out_channels / groups, kernel.lanes);
+  const int64_t weight_bytes = round_up(steps.segment_count * steps.steps * kernel.lanes * f.lane_bytes);
+  std::vector<uint8_t> weights(static_cast<size_t>(panels * weight_bytes));
   if (steps.depthwise) {
-    pack_depthwise(layer, kernel, steps, codes, *packed);
-    return packed;
+    pack_depthwise(layer, kernel, weight_bytes, codes, weights.data());
+  } else {
+    pack_dense(layer, kernel, steps, weight_bytes, codes, weights.data());
   }
-  const StepSources sources(layer, kernel, steps);
-  const int64_t taps = g.kernel_h * g.kernel_w, per_channel = g.codes_per_channel();
-  for (int64_t group = 0; group < groups; ++group) {
-    for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
-      for (int64_t step = 0; step < steps.steps; ++step) {
-        for (int i = 0; i < f.depth; ++i) {
-          const Source source = sources.of(segment, step, i);
-          const int64_t tap = sources.row_of(segment) * g.kernel_w + source.column;
-          for (int64_t channel = 0; channel < panels * kernel.lanes; ++channel) {
-            const int64_t panel = group * panels + channel / kernel.lanes;
-            uint8_t* to = packed->data() + panel * steps.panel_bytes + (segment * steps.steps + step) * step_bytes;
-            const bool exists = source.exists && channel < per_group;
-            const int64_t from = (group * per_group + channel) * per_channel + source.channel * taps + tap;
-            const int64_t place = channel % kernel.lanes;
-            const int64_t lane = kernel.lane_order == nullptr ? place : kernel.lane_order[place];
-            put(to, kernel.encoding, lane, i, exists ? codes[static_cast<size_t>(from)] : int8_t{0});
-          }
-        }
-      }
-    }
+  const Runs runs(kernel, steps, weights.data(), panels, weight_bytes);
+  const int64_t start_bytes = f.is_table ? round_up(steps.segment_count * runs.count() * kernel.lanes) : 0;
+  auto packed = std::make_shared<Packed>(static_cast<size_t>(panels * (weight_bytes + start_bytes)));
+  packed->panel_bytes = weight_bytes + start_bytes;
+  packed->run_steps = runs.length;
+  packed->starts_at = weight_bytes;
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    const uint8_t* from = weights.data() + panel * weight_bytes;
+    uint8_t* to = packed->data() + panel * packed->panel_bytes;
+    std::copy(from, from + weight_bytes, to);
+    if (f.is_table) runs.starts(from, to + weight_bytes);
   }
   return packed;
 }

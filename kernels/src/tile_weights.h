@@ -22,14 +22,12 @@ struct TileSteps {
   int64_t segment_count;
   int64_t steps;          // of a segment
 
-  // Of one panel of weights: whole cache lines.
-  int64_t panel_bytes;
-
   // Byte offsets of the segments in an encoded image that is `width` pixels of `pixel_bytes` wide.
   std::vector<int64_t> segments(const Geometry& geometry, int64_t width, int64_t pixel_bytes) const;
 };
 
-// Panels of weights, [groups][panels][segments][steps][lanes][lane_bytes] (depthwise [panels][taps / 4][lanes][4]).
+// Panels of weights, [groups][panels] of [segments][steps][lanes][lane_bytes] (depthwise [taps / 4][lanes][4]), in tables
+// with the starts of runs behind them.
 std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
                                    const std::vector<int8_t>& codes);
 

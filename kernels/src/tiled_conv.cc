@@ -37,7 +37,7 @@ class TiledConv final : public Conv {
     shift_ = 8 - layer.weight_bits;
     const std::vector<int8_t> codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack_tiles(layer, kernel, steps_, codes); });
-    fold(layer, code_sums(layer, codes), f);
+    fold(layer, codes, f);
     // The picture as it comes will do where no code changes and no step reads beyond the last pixel.
     const bool pads = g.pad_top != 0 || g.pad_left != 0 || g.pad_bottom != 0 || g.pad_right != 0;
     compact_ = !pads && g.kernel_h == 1 && g.kernel_w == 1;
@@ -46,19 +46,22 @@ class TiledConv final : public Conv {
                       ends_on_a_step;
     halo_.resize(static_cast<size_t>(encoder_.pixel_bytes()));
     const std::vector<uint8_t> zeros(static_cast<size_t>(g.in_channels), layer.x_zero_point);
-    Encoder unclipped = encoder_;  // padding counts as the zero point, whatever the range of codes is
-    if (!f.is_table) unclipped.x_min = 0, unclipped.x_max = 255;
+    // padding counts as the zero point, whatever the range of codes is; tables have rows up to x_min + 3
+    Encoder unclipped = encoder_;
+    unclipped.x_min = f.is_table ? layer.x_min : 0;
+    unclipped.x_max = f.is_table ? std::max(layer.x_max, layer.x_zero_point) : 255;
     set_.encode(unclipped, zeros.data(), g.in_channels, 1, halo_.data());
   }
 
   std::string path() const override { return std::string(name(set_.isa)) + " " + kernel_.name; }
 
   void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
+    check(geometry_, x);
+    if (x.n == 0 || geometry_.out_h(x.h) == 0 || geometry_.out_w(x.w) == 0) return;
     Call call(*this, x, residual, y);
     const int64_t image_bytes = std::max<int64_t>(1, call.encoded_h * call.encoded_w * encoder_.pixel_bytes());
     const int64_t most = std::clamp<int64_t>(kEncodedBytes / image_bytes, 1, std::max<int64_t>(x.n, 1));
     if (!reads_in_place_) call.encoded = scratch(Slot::kEncoded, static_cast<size_t>(most * image_bytes));
-    if (call.out_h * call.out_w == 0) return;
     for (int64_t first = 0; first < x.n; first += most) {
       call.first_image = first;
       call.images = std::min(most, x.n - first);
@@ -90,23 +93,26 @@ class TiledConv final : public Conv {
     int64_t first_image = 0, images = 0;
   };
 
-  // A constant for each channel makes up for what the encoding leaves out: zero points and, in tables, the centre.
-  void fold(const Layer& layer, const std::vector<int32_t>& sums, const EncodingFacts& f) {
+  // A constant for each channel makes up for what the encoding leaves out: the zero point and, in tables, the centre and
+  // what runs start from.
+  void fold(const Layer& layer, const std::vector<int8_t>& codes, const EncodingFacts& f) {
     const size_t lanes = static_cast<size_t>(groups_ * panels_ * kernel_.lanes);
     bias_.assign(lanes, 0);
     factor_.assign(lanes, 0.0f);
-    // in unsigned arithmetic, which wraps as int32 sums do
-    const uint32_t codes_less = static_cast<uint32_t>(
-        f.is_table ? layer.x_zero_point - layer.x_min - kCentre
-                   : layer.x_zero_point - (kernel_.encoding == Encoding::kSigned ? 128 : 0));
-    const uint32_t entries = static_cast<uint32_t>(
-        f.is_table ? kEntryBias * f.depth * steps_.segment_count * steps_.steps : 0);
+    // In unsigned arithmetic, which wraps as int32 sums do.
+    const int codes_less = f.is_table ? layer.x_zero_point - layer.x_min - kCentre
+                                      : layer.x_zero_point - (kernel_.encoding == Encoding::kSigned ? 128 : 0);
+    const int64_t count = geometry_.codes_per_channel();
+    const int8_t* code = codes.data();
     for (int64_t channel = 0; channel < geometry_.out_channels; ++channel) {
       const int64_t group = channel / group_channels_, within = channel % group_channels_;
       const size_t lane = static_cast<size_t>(group * panels_ * kernel_.lanes + within);
       const size_t c = static_cast<size_t>(channel);
-      const uint32_t correction = entries + codes_less * static_cast<uint32_t>(sums[c]);
-      bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[c]) - (correction << shift_));
+      uint32_t correction = 0;
+      for (int64_t i = 0; i < count; ++i, ++code) {
+        correction += static_cast<uint32_t>((f.is_table ? lowest_product(*code) : 0) - codes_less * *code);
+      }
+      bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[c]) + (correction << shift_));
       factor_[lane] = layer.output.factor[c];
     }
   }
@@ -151,7 +157,7 @@ class TiledConv final : public Conv {
     const int64_t panels = groups_ * panels_, work = tiles * panels;
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
     const int64_t tasks = std::clamp<int64_t>(macs / kTaskMacs, 1, std::min(kMostTasks, work));
-    const bool panels_inside = panels * steps_.panel_bytes <= kCachedWeights;
+    const bool panels_inside = panels * weights_->panel_bytes <= kCachedWeights;
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
       const int64_t t = static_cast<int64_t>(task);
       for (int64_t item = t * work / tasks; item < (t + 1) * work / tasks; ++item) {
@@ -182,8 +188,9 @@ class TiledConv final : public Conv {
         if (++oy == call.out_h) oy = 0, ++image;
       }
     }
+    const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
     kernel_.run(rows, {positions, call.segments.data(), steps_.segment_count, steps_.steps,
-                       weights_->data() + panel * steps_.panel_bytes, sums});
+                       weights, weights_->run_steps, weights + weights_->starts_at, sums});
     const int64_t channel = group * group_channels_ + lane;
     const int channels = static_cast<int>(std::min<int64_t>(kernel_.lanes, group_channels_ - lane));
     const int64_t at = (call.first_image * per_image + first) * geometry_.out_channels + channel;

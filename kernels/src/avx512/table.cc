@@ -1,52 +1,79 @@
 // 2-bit dot products by look-up (table.h): vpermb fetches, for each of 64 channels, the dot product of three weights
 // with the three activations of one position. One vpermb and one vpaddb stand for 192 multiply-accumulates.
 //
-// Sums grow in bytes for as long as they fit, then move to 16 bits. Seen as words, a vector of byte sums is
+// Sums grow in bytes for a run, then move to 16 bits. Seen as words, a vector of byte sums is
 // even + 256 * odd; so `mixed` collects the words as they are, `odd` their upper halves, and
 // even = mixed - 256 * odd at the end, modulo 2^16: three instructions for a widening instead of four.
 #include "../table.h"
 
 #include <immintrin.h>
 
+#include "look_up.h"
 #include "tiles.h"
 
 namespace dqmq::avx512 {
 namespace {
 
-alignas(64) constexpr auto kTable = make_table<3, 1>();
-constexpr int64_t kByteSteps = entries_per_byte_sum(3);
-// 16-bit sums hold this many entries of at most 18; longer ones move on to 32 bits
-constexpr int64_t kWordSteps = 65535 / 18 / kByteSteps * kByteSteps;
+alignas(64) constexpr auto kTable = dot_table<3, 1>();
+// 16-bit sums hold this many runs of at most 255; longer ones move on to 32 bits
+constexpr int64_t kWordRuns = 256;
 
 template <int vectors, int rows>
 struct Wide {
   __m512i mixed[rows][vectors], odd[rows][vectors];
 };
 
-// Up to kByteSteps steps, added to the 16-bit sums.
+// The row of the table that the encoded input at `x` points to.
+inline __attribute__((always_inline)) __m512i entries_of(const uint8_t* x) {
+  const uint64_t offset = *reinterpret_cast<const uint16_t __attribute__((aligned(1), may_alias))*>(x);
+  return _mm512_load_si512(kTable.data() + offset);
+}
+
+// One step of every position.
+template <int vectors, int rows>
+inline __attribute__((always_inline)) void look_up_step(const uint8_t* const (&x)[rows], int64_t at,
+                                                        const uint8_t* weights, __m512i (&sums)[rows][vectors]) {
+  __m512i w[vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors; ++v) w[v] = _mm512_load_si512(weights + 64 * v);
+#pragma GCC unroll 32
+  for (int r = 0; r + 1 < rows; r += 2) {
+    const __m512i first = entries_of(x[r] + at), second = entries_of(x[r + 1] + at);
+    if constexpr (vectors == 2) {
+      add_four(sums[r][0], sums[r][1], sums[r + 1][0], sums[r + 1][1], first, second, w[0], w[1]);
+    } else {
+      add_two(sums[r][0], sums[r + 1][0], first, second, w[0], w[0]);
+    }
+  }
+  if constexpr (rows % 2 == 1) {
+    const __m512i last = entries_of(x[rows - 1] + at);
+    if constexpr (vectors == 2) {
+      add_two(sums[rows - 1][0], sums[rows - 1][1], last, last, w[0], w[1]);
+    } else {
+      sums[rows - 1][0] = _mm512_add_epi8(sums[rows - 1][0], _mm512_permutexvar_epi8(w[0], last));
+    }
+  }
+}
+
+// One run, added to the 16-bit sums.
 template <int vectors, int rows>
 inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* const (&x)[rows], int64_t at, int64_t end,
-                                                             const uint8_t* weights, Wide<vectors, rows>& wide) {
+                                                             const uint8_t* weights, const uint8_t* starts,
+                                                             Wide<vectors, rows>& wide) {
   __m512i sums[rows][vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_setzero_si512();
+    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_load_si512(starts + 64 * v);
   }
-  for (; at < end; at += 2, weights += vectors * 64) {
-    __m512i w[vectors];
+  // Few turns a run, so that its end can be predicted.
+  for (; at + 2 * (kRunUnit - 1) < end; at += 2 * kRunUnit) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) w[v] = _mm512_load_si512(weights + 64 * v);
-#pragma GCC unroll 32
-    for (int r = 0; r < rows; ++r) {
-      const uint64_t offset = *reinterpret_cast<const uint16_t __attribute__((aligned(1), may_alias))*>(x[r] + at);
-      const __m512i entries = _mm512_load_si512(kTable.data() + offset);
-#pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) {
-        sums[r][v] = _mm512_add_epi8(sums[r][v], _mm512_permutexvar_epi8(w[v], entries));
-      }
+    for (int i = 0; i < kRunUnit; ++i, weights += vectors * 64) {
+      look_up_step<vectors, rows>(x, at + 2 * i, weights, sums);
     }
   }
+  for (; at < end; at += 2, weights += vectors * 64) look_up_step<vectors, rows>(x, at, weights, sums);
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
@@ -84,20 +111,19 @@ void flush(Wide<vectors, rows>& wide, int32_t* sums, bool adds) {
 template <int vectors, int rows>
 void table_exactly(const Tile& tile) {
   Wide<vectors, rows> wide{};
-  const uint8_t* weights = tile.weights;
+  const uint8_t *weights = tile.weights, *starts = tile.starts;
   bool flushed = false;
-  int64_t words_left = kWordSteps;
+  int64_t words_left = kWordRuns;
   for (int64_t segment = 0; segment < tile.segment_count; ++segment) {
     const uint8_t* x[rows];
     for (int r = 0; r < rows; ++r) x[r] = tile.positions[r] + tile.segments[segment];
-    for (int64_t step = 0; step < tile.steps; step += kByteSteps) {
-      const int64_t end = step + kByteSteps < tile.steps ? step + kByteSteps : tile.steps;
-      weights = look_up<vectors, rows>(x, 2 * step, 2 * end, weights, wide);
-      words_left -= kByteSteps;
-      if (words_left < kByteSteps) {
+    for (int64_t first = 0; first < tile.steps; first += tile.run_steps, starts += 64 * vectors) {
+      const int64_t left = tile.steps - first, length = left < tile.run_steps ? left : tile.run_steps;
+      weights = look_up<vectors, rows>(x, 2 * first, 2 * (first + length), weights, starts, wide);
+      if (--words_left == 0) {
         flush(wide, tile.sums, flushed);
         flushed = true;
-        words_left = kWordSteps;
+        words_left = kWordRuns;
       }
     }
   }

@@ -33,6 +33,7 @@ KernelSet avx512_set() {
   KernelSet set = over(portable_set(), Isa::kAvx512, avx512::kTiles, avx512::kTileCount);
   set.encode = avx512::encode;
   set.finish = avx512::finish;
+  set.planes = &avx512::kPlanes;
   return set;
 }
 

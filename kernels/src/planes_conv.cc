@@ -1,6 +1,289 @@
 #include "planes_conv.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <limits>
+
+#include "packed.h"
+#include "scratch.h"
+#include "table.h"
+
 namespace dqmq {
-double planes_cost(const PlanesKernel&, const Layer&) { return std::numeric_limits<double>::infinity(); }
-std::unique_ptr<Conv> make_planes(const Layer&, const KernelSet&) { return nullptr; }
+namespace {
+
+constexpr int kDepth = 3;
+// Indices are read up to so far beyond a row's ends, though not used there.
+constexpr int64_t kMargin = 64;
+// Rows that are joined at a time: enough for whole vectors, few enough for the first-level cache.
+constexpr int64_t kJoinedPixels = 256;
+constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskCodes = 1 << 14;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Where a code of a plane's byte comes from.
+struct Source {
+  int64_t channel, column;
+  bool exists;
+};
+using Sources = std::vector<std::array<Source, kDepth>>;  // of each plane
+
+// Three neighbouring taps where the kernel is three wide, else three channels. A code that does not exist has a weight
+// of zero, and any source will do for it.
+Sources sources_of(const Geometry& g) {
+  const bool taps = g.kernel_w == kDepth;
+  const int64_t units = taps ? g.in_channels : ceil_div(g.in_channels, kDepth), columns = taps ? 1 : g.kernel_w;
+  Sources sources;
+  for (int64_t plane = 0; plane < units * columns; ++plane) {
+    std::array<Source, kDepth> three;
+    for (int64_t i = 0; i < kDepth; ++i) {
+      const int64_t channel = taps ? plane : plane / columns + i * units;
+      const bool exists = channel < g.in_channels;
+      three[static_cast<size_t>(i)] = {exists ? channel : 0, taps ? i : plane % columns, exists};
+    }
+    sources.push_back(three);
+  }
+  return sources;
+}
+
+class PlanesConv final : public Conv {
+ public:
+  PlanesConv(const Layer& layer, const KernelSet& set)
+      : isa_(set.isa), kernel_(*set.planes), geometry_(layer.geometry), output_(layer.output),
+        sources_(sources_of(layer.geometry)), x_min_(layer.x_min), x_max_(layer.x_max),
+        padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)), shift_(8 - layer.weight_bits) {
+    channel_groups_ = ceil_div(geometry_.out_channels, kPlaneChannels);
+    step_count_ = planes() * geometry_.kernel_h;
+    const std::vector<int8_t> codes = unpack_codes(layer);
+    weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
+    fold(layer, codes);
+  }
+
+  std::string path() const override { return std::string(name(isa_)) + " planes"; }
+
+  void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
+    const Map map(geometry_, planes(), x);
+    if (map.out_h * map.out_w == 0) return;
+    uint8_t* split_input = scratch(Slot::kEncoded, static_cast<size_t>(planes() * map.plane_bytes));
+    const int64_t image_codes = x.h * x.w * geometry_.in_channels;
+    const int64_t image_outputs = map.out_h * map.out_w * geometry_.out_channels;
+    for (int64_t image = 0; image < x.n; ++image) {
+      split(map, x.data + image * image_codes, split_input, parallel);
+      multiply(map, split_input, residual ? residual + image * image_outputs : nullptr,
+               static_cast<uint8_t*>(y) + image * image_outputs, parallel);
+    }
+  }
+
+ private:
+  // Sizes of a call.
+  struct Map {
+    Map(const Geometry& g, int64_t planes, const Input& x)
+        : h(x.h), w(x.w), out_h(g.out_h(x.h)), out_w(g.out_w(x.w)), padded_h(x.h + g.pad_top + g.pad_bottom),
+          phase_rows(ceil_div(padded_h, g.stride_h)), plane_bytes(g.stride_h * phase_rows * out_w) {
+      const bool is_gapless = g.stride_h == 1 && g.stride_w == 1 && out_w == w;
+      joined_rows = is_gapless ? std::max<int64_t>(1, kJoinedPixels / w) : 1;
+      for (int64_t plane = 0; plane < planes; ++plane) {
+        for (int64_t row = 0; row < g.kernel_h; ++row) {
+          steps.push_back(plane * plane_bytes + row_at(g, row * g.dilation_h));
+        }
+      }
+      for (int64_t column = 0; column < g.kernel_w; ++column) {
+        std::vector<uint64_t> bits(static_cast<size_t>(ceil_div(joined_rows * out_w, 64)));
+        for (int64_t i = 0; i < joined_rows * out_w; ++i) {
+          const int64_t at = i % out_w * g.stride_w + column * g.dilation_w - g.pad_left;
+          if (at >= 0 && at < w) bits[static_cast<size_t>(i / 64)] |= uint64_t{1} << i % 64;
+        }
+        inside.push_back(std::move(bits));
+      }
+    }
+    // Where a row of the padded input lies in a plane.
+    int64_t row_at(const Geometry& g, int64_t row) const {
+      return (row % g.stride_h * phase_rows + row / g.stride_h) * out_w;
+    }
+    // Bytes from one channel's indices to the next.
+    int64_t pitch() const { return ceil_div(joined_rows * w, 64) * 64 + 2 * kMargin; }
+
+    int64_t h, w, out_h, out_w, padded_h, phase_rows, plane_bytes;
+    int64_t joined_rows = 1;                    // rows that are split and joined as one
+    std::vector<int64_t> steps;                 // of PlanesTile
+    std::vector<std::vector<uint64_t>> inside;  // of PlanesJoin, for each column of the kernel
+  };
+
+  // [groups of channels] of [steps][kPlaneChannels] row offsets, with the starts of runs behind them.
+  std::shared_ptr<Packed> pack(const std::vector<int8_t>& codes) const {
+    const Geometry& g = geometry_;
+    const int64_t run_steps = longest_run(codes), runs = ceil_div(step_count_, run_steps);
+    const int64_t weight_bytes = ceil_div(step_count_ * kPlaneChannels * 2, 64) * 64;
+    auto packed = std::make_shared<Packed>(
+        static_cast<size_t>(channel_groups_ * (weight_bytes + ceil_div(runs * kPlaneChannels, 64) * 64)));
+    packed->run_steps = run_steps;
+    packed->starts_at = weight_bytes;
+    packed->panel_bytes = static_cast<int64_t>(packed->size()) / channel_groups_;
+    for (int64_t channel = 0; channel < channel_groups_ * kPlaneChannels; ++channel) {
+      uint8_t* panel = packed->data() + channel / kPlaneChannels * packed->panel_bytes;
+      const int64_t lane = channel % kPlaneChannels;
+      for (int64_t step = 0; step < step_count_; ++step) {
+        int row = 0, lowest = 0;
+        for (int i = 0; i < kDepth; ++i) {
+          const int code = channel < g.out_channels ? code_of(codes, channel, step, i) : 0;
+          row |= (code + 2) << (2 * i);
+          lowest += lowest_product(code);
+        }
+        const uint16_t offset = static_cast<uint16_t>(row * kernel_.table_row);
+        std::memcpy(panel + (step * kPlaneChannels + lane) * 2, &offset, 2);
+        uint8_t& start = panel[weight_bytes + step / run_steps * kPlaneChannels + lane];
+        start = static_cast<uint8_t>(start - lowest);
+      }
+    }
+    return packed;
+  }
+
+  int code_of(const std::vector<int8_t>& codes, int64_t channel, int64_t step, int64_t i) const {
+    const Geometry& g = geometry_;
+    const Source& source = sources_[static_cast<size_t>(step / g.kernel_h)][static_cast<size_t>(i)];
+    if (!source.exists) return 0;
+    const int64_t row = (channel * g.in_channels + source.channel) * g.kernel_h + step % g.kernel_h;
+    return codes[static_cast<size_t>(row * g.kernel_w + source.column)];
+  }
+
+  int64_t planes() const { return static_cast<int64_t>(sources_.size()); }
+
+  int64_t longest_run(const std::vector<int8_t>& codes) const {
+    int64_t length = ceil_div(step_count_, kRunUnit) * kRunUnit;
+    for (int64_t channel = 0; channel < geometry_.out_channels; ++channel) {
+      for (int64_t step = 0, range = 0; step < step_count_; ++step) {
+        if (step % length == 0) range = 0;
+        for (int i = 0; i < kDepth; ++i) range += product_range(code_of(codes, channel, step, i));
+        if (range > 255) length -= kRunUnit, step = -1, range = 0;
+      }
+    }
+    return length;
+  }
+
+  void fold(const Layer& layer, const std::vector<int8_t>& codes) {
+    bias_.assign(static_cast<size_t>(channel_groups_ * kPlaneChannels), 0);
+    factor_.assign(bias_.size(), 0.0f);
+    const int codes_less = layer.x_zero_point - layer.x_min - kCentre;
+    const int64_t count = geometry_.codes_per_channel();
+    const int8_t* code = codes.data();
+    for (size_t channel = 0; channel < layer.bias.size(); ++channel) {
+      uint32_t correction = 0;  // unsigned arithmetic wraps as int32 sums do
+      for (int64_t i = 0; i < count; ++i, ++code) {
+        correction += static_cast<uint32_t>(lowest_product(*code) - codes_less * *code);
+      }
+      bias_[channel] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << shift_));
+      factor_[channel] = layer.output.factor[channel];
+    }
+  }
+
+  // Rows of input to rows of every plane. Where the output is as wide as the input, rows follow each other without a
+  // gap in both, and several are worked on as one.
+  void split(const Map& map, const uint8_t* x, uint8_t* planes, const Parallel& parallel) const {
+    const int64_t codes = map.padded_h * map.w * geometry_.in_channels;
+    const int64_t tasks = std::clamp<int64_t>(codes / kTaskCodes, 1, std::min(kMostTasks, map.padded_h));
+    parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
+      const int64_t t = static_cast<int64_t>(task), end = (t + 1) * map.padded_h / tasks;
+      uint8_t* indices = scratch(Slot::kRows, static_cast<size_t>(geometry_.in_channels * map.pitch()));
+      for (int64_t row = t * map.padded_h / tasks; row < end;) {
+        const int64_t y = row - geometry_.pad_top;
+        uint8_t* to = planes + map.row_at(geometry_, row);
+        if (y < 0 || y >= map.h) {
+          pad_row(map, to);
+          ++row;
+          continue;
+        }
+        const int64_t rows = std::min({map.joined_rows, end - row, map.h - y});
+        kernel_.split(x + y * map.w * geometry_.in_channels, rows * map.w, geometry_.in_channels, x_min_, x_max_,
+                      indices + kMargin, map.pitch());
+        join(map, indices + kMargin, rows, to);
+        row += rows;
+      }
+    });
+  }
+
+  void pad_row(const Map& map, uint8_t* planes) const {
+    for (size_t plane = 0; plane < sources_.size(); ++plane, planes += map.plane_bytes) {
+      std::memset(planes, padding_ * (1 + 4 + 16), static_cast<size_t>(map.out_w));
+    }
+  }
+
+  void join(const Map& map, const uint8_t* indices, int64_t rows, uint8_t* planes) const {
+    PlanesJoin join{{}, {}, padding_, geometry_.stride_w, rows * map.out_w};
+    for (size_t plane = 0; plane < sources_.size(); ++plane, planes += map.plane_bytes) {
+      for (size_t i = 0; i < kDepth; ++i) {
+        const Source& source = sources_[plane][i];
+        join.from[i] = indices + source.channel * map.pitch() + source.column * geometry_.dilation_w - geometry_.pad_left;
+        join.inside[i] = map.inside[static_cast<size_t>(source.column)].data();
+      }
+      kernel_.join(join, planes);
+    }
+  }
+
+  void multiply(const Map& map, const uint8_t* planes, const uint8_t* residual, uint8_t* y,
+                const Parallel& parallel) const {
+    const int64_t positions = map.out_h * map.out_w, chunk = kBlockPositions * kMostBlocks;
+    const int64_t chunks = ceil_div(positions, chunk);
+    const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
+    const int64_t tasks = std::clamp<int64_t>(macs / kTaskMacs, 1, std::min(kMostTasks, chunks));
+    parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
+      const int64_t t = static_cast<int64_t>(task);
+      for (int64_t c = t * chunks / tasks; c < (t + 1) * chunks / tasks; ++c) {
+        const int64_t first = c * chunk;
+        multiply_chunk(map, planes, first, std::min(chunk, positions - first), residual, y);
+      }
+    });
+  }
+
+  void multiply_chunk(const Map& map, const uint8_t* planes, int64_t first, int64_t positions, const uint8_t* residual,
+                      uint8_t* y) const {
+    PlaneSums sums;
+    const int blocks = positions > kBlockPositions ? 2 : 1;
+    for (int64_t group = 0; group < channel_groups_; ++group) {
+      const uint8_t* weights = weights_->data() + group * weights_->panel_bytes;
+      kernel_.run({planes + first, map.steps.data(), step_count_, weights_->run_steps,
+                   reinterpret_cast<const uint16_t*>(weights), weights + weights_->starts_at},
+                  blocks, sums);
+      const int64_t channel = group * kPlaneChannels, at = first * geometry_.out_channels + channel;
+      const int channels = static_cast<int>(std::min<int64_t>(kPlaneChannels, geometry_.out_channels - channel));
+      const size_t constants = static_cast<size_t>(channel);
+      const Finish finish{output_.kind,       shift_,            bias_.data() + constants, factor_.data() + constants,
+                          output_.zero_point, output_.own_ratio, output_.residual_ratio,   output_.offset};
+      kernel_.finish(finish, sums, static_cast<int>(positions), channels, residual ? residual + at : nullptr, y + at,
+                     geometry_.out_channels);
+    }
+  }
+
+  Isa isa_;
+  const PlanesKernel& kernel_;
+  Geometry geometry_;
+  Output output_;
+  Sources sources_;
+  uint8_t x_min_, x_max_, padding_;
+  int shift_;
+  int64_t channel_groups_ = 0, step_count_ = 0;
+  std::shared_ptr<const Packed> weights_;
+  std::vector<int32_t> bias_;  // [channel_groups][kPlaneChannels]
+  std::vector<float> factor_;  // likewise
+};
+
+}  // namespace
+
+double planes_cost(const PlanesKernel& kernel, const Layer& layer) {
+  const Geometry& g = layer.geometry;
+  const int64_t bytes = static_cast<int64_t>(sources_of(g).size()) * g.kernel_h * kDepth;
+  const int padding = layer.x_zero_point - layer.x_min;
+  const bool codes_fit = layer.weight_bits == 2 && layer.x_max - layer.x_min <= 3 && padding >= 0 && padding <= 3;
+  const bool shape_fits = g.groups == 1 && g.stride_w <= 2 && g.pad_left <= kMargin / 4 && g.pad_right <= kMargin / 4 &&
+                          g.dilation_w * (g.kernel_w - 1) <= kMargin / 2;
+  const bool sums_fit = 6 * bytes < 1 << 15;
+  if (!codes_fit || !shape_fits || !sums_fit || layer.output.kind == OutputKind::kNumbers) {
+    return std::numeric_limits<double>::infinity();
+  }
+  return static_cast<double>(ceil_div(g.out_channels, kPlaneChannels) * kPlaneChannels * bytes) / kernel.speed;
+}
+
+std::unique_ptr<Conv> make_planes(const Layer& layer, const KernelSet& set) {
+  return std::make_unique<PlanesConv>(layer, set);
+}
+
 }  // namespace dqmq

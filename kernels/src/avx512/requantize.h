@@ -25,10 +25,13 @@ struct Requantize {
 
   // Clamped above before rounding, since what is too large for int32 becomes the lowest one; that one, and what is too
   // small, ends at 0 as it should.
-  __m512i codes(__m512 values) const {
-    const __m512i rounded = _mm512_cvtps_epi32(_mm512_min_ps(values, highest));
+  __m512i rounded(__m512 values) const { return _mm512_cvtps_epi32(_mm512_min_ps(values, highest)); }
+
+  __m512i from_zero_point(__m512i rounded) const {
     return _mm512_max_epi32(_mm512_add_epi32(rounded, zero_point), _mm512_setzero_si512());
   }
+
+  __m512i codes(__m512 values) const { return from_zero_point(rounded(values)); }
 
   __m512i with_residual(__m512i own, __m512i residual) const {
     const __m512 inner = _mm512_fmadd_ps(_mm512_cvtepi32_ps(residual), residual_ratio, offset);

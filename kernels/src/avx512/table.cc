@@ -1,15 +1,12 @@
 // 2-bit dot products by look-up (table.h): vpermb fetches, for each of 64 channels, the dot product of three weights
 // with the three activations of one position. One vpermb and one vpaddb stand for 192 multiply-accumulates.
-//
-// Sums grow in bytes for a run, then move to 16 bits. Seen as words, a vector of byte sums is
-// even + 256 * odd; so `mixed` collects the words as they are, `odd` their upper halves, and
-// even = mixed - 256 * odd at the end, modulo 2^16: three instructions for a widening instead of four.
 #include "../table.h"
 
 #include <immintrin.h>
 
 #include "look_up.h"
 #include "tiles.h"
+#include "widening.h"
 
 namespace dqmq::avx512 {
 namespace {
@@ -17,11 +14,6 @@ namespace {
 alignas(64) constexpr auto kTable = dot_table<3, 1>();
 // 16-bit sums hold this many runs of at most 255; longer ones move on to 32 bits
 constexpr int64_t kWordRuns = 256;
-
-template <int vectors, int rows>
-struct Wide {
-  __m512i mixed[rows][vectors], odd[rows][vectors];
-};
 
 // The row of the table that the encoded input at `x` points to.
 inline __attribute__((always_inline)) __m512i entries_of(const uint8_t* x) {
@@ -55,11 +47,11 @@ inline __attribute__((always_inline)) void look_up_step(const uint8_t* const (&x
   }
 }
 
-// One run, added to the 16-bit sums.
+// One run; its byte sums go to `held`, [rows][vectors].
 template <int vectors, int rows>
 inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* const (&x)[rows], int64_t at, int64_t end,
                                                              const uint8_t* weights, const uint8_t* starts,
-                                                             Wide<vectors, rows>& wide) {
+                                                             __m512i* held) {
   __m512i sums[rows][vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
@@ -77,10 +69,7 @@ inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* cons
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) {
-      wide.mixed[r][v] = _mm512_add_epi16(wide.mixed[r][v], sums[r][v]);
-      wide.odd[r][v] = _mm512_add_epi16(wide.odd[r][v], _mm512_srli_epi16(sums[r][v], 8));
-    }
+    for (int v = 0; v < vectors; ++v) _mm512_store_si512(held + r * vectors + v, sums[r][v]);
   }
   return weights;
 }
@@ -96,21 +85,19 @@ void put(const __m512i words, int32_t* sums, bool adds) {
   _mm512_store_si512(sums + 16, high);
 }
 
-template <int vectors, int rows>
-void flush(Wide<vectors, rows>& wide, int32_t* sums, bool adds) {
-  for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v, sums += 64) {
-      const __m512i odd = wide.odd[r][v];
-      put(_mm512_sub_epi16(wide.mixed[r][v], _mm512_slli_epi16(odd, 8)), sums, adds);
-      put(odd, sums + 32, adds);
-      wide.mixed[r][v] = wide.odd[r][v] = _mm512_setzero_si512();
-    }
+template <int count>
+void flush(Widening<count>& wide, int32_t* sums, bool adds) {
+  for (int i = 0; i < count; ++i, sums += 64) {
+    const Words words = wide.total(i);
+    put(words.even, sums, adds);
+    put(words.odd, sums + 32, adds);
   }
+  wide.clear();
 }
 
 template <int vectors, int rows>
 void table_exactly(const Tile& tile) {
-  Wide<vectors, rows> wide{};
+  Widening<rows * vectors> wide;
   const uint8_t *weights = tile.weights, *starts = tile.starts;
   bool flushed = false;
   int64_t words_left = kWordRuns;
@@ -119,7 +106,7 @@ void table_exactly(const Tile& tile) {
     for (int r = 0; r < rows; ++r) x[r] = tile.positions[r] + tile.segments[segment];
     for (int64_t first = 0; first < tile.steps; first += tile.run_steps, starts += 64 * vectors) {
       const int64_t left = tile.steps - first, length = left < tile.run_steps ? left : tile.run_steps;
-      weights = look_up<vectors, rows>(x, 2 * first, 2 * (first + length), weights, starts, wide);
+      weights = look_up<vectors, rows>(x, 2 * first, 2 * (first + length), weights, starts, wide.next());
       if (--words_left == 0) {
         flush(wide, tile.sums, flushed);
         flushed = true;

@@ -18,9 +18,10 @@ class ReferenceConv final : public Conv {
 
   void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
     const Geometry& g = layer_.geometry;
+    check(g, x);
     const int64_t out_h = g.out_h(x.h), out_w = g.out_w(x.w);
+    if (x.n == 0 || out_h == 0 || out_w == 0) return;
     const int64_t rows = x.n * out_h;
-    if (rows * out_w == 0) return;
     parallel.each(static_cast<size_t>(rows), [&](size_t index) {
       const int64_t row = static_cast<int64_t>(index);
       for (int64_t column = 0; column < out_w; ++column) {

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dqmq_deploy.bundle.read import Bundle
+    from dqmq_deploy.kernels import op_library_path
     from dqmq_deploy.runtime.dispatcher import Dispatcher
     from dqmq_deploy.runtime.prediction import Prediction
 
 __version__ = "0.1.0"
 
-__all__ = ["Bundle", "Dispatcher", "Prediction", "__version__"]
+__all__ = ["Bundle", "Dispatcher", "Prediction", "__version__", "op_library_path"]
 
 _HOMES = {
     "Bundle": "dqmq_deploy.bundle.read",
     "Dispatcher": "dqmq_deploy.runtime.dispatcher",
     "Prediction": "dqmq_deploy.runtime.prediction",
+    "op_library_path": "dqmq_deploy.kernels",
 }
 
 

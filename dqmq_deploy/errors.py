@@ -10,7 +10,8 @@
     │   └── BundleError           a bundle is damaged, unsafe or from a newer version
     ├── TrainingError         exit code 1   training cannot go on (a loss that is not finite)
     ├── ExportError           exit code 1   a bundle cannot be written (disk full, parity lost)
-    └── BenchError            exit code 1   a measurement cannot be made
+    ├── BenchError            exit code 1   a measurement cannot be made
+    └── KernelError           exit code 1   the library of kernels is absent or cannot be loaded
 
 A message is one line: what was expected, what came, what to do next.
 """
@@ -65,6 +66,10 @@ class ExportError(DqmqError):
 
 class BenchError(DqmqError):
     """A measurement cannot be made on this machine."""
+
+
+class KernelError(DqmqError):
+    """The library of kernels is absent or cannot be loaded; graphs run without it, slower."""
 
 
 def unknown_key(key: str, known: Iterable[str], where: str) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dqmq_deploy.bits import Layer, mean_bits
+from dqmq_deploy.kernels import in_words
 from dqmq_deploy.report.numbers import bitops, digits3, ms, percent, size
 from dqmq_deploy.terminal import console
 
@@ -180,12 +181,13 @@ def show_checkup(machine: Mapping[str, Any], reports: Sequence["GraphReport"]) -
         ("os", f"{machine['os']}, Python {machine['python']}"),
         ("installed", mapping({name: version for name, version in versions.items() if version})),
         ("absent", ", ".join(name for name, version in versions.items() if not version) or "nothing"),
-        ("kernels", machine["kernels"]),
+        ("kernels", in_words(machine["kernels"])),
     ]
     out.print(table("This machine", ("", ""), rows))
     for report in reports:
         verdict = "[red]runs in float[/]" if report.float_nodes else "[green]runs in integers[/]"
-        out.print(f"{report.graph}: {verdict} ({mapping(report.operators)})")
+        on_kernels = f", {report.kernel_nodes} nodes on kernels" if report.kernel_nodes else ""
+        out.print(f"{report.graph}: {verdict}{on_kernels} ({mapping(report.operators)})")
         for node in report.float_nodes:
             out.print(f"  float {node.op_type}: {node.node}")
 

@@ -288,9 +288,11 @@ def test_doctor_tells_of_this_machine() -> None:
     """Versions, instruction sets, kernels; nothing of it needs a bundle."""
     result = run("doctor")
     assert result.exit_code == 0
-    assert "onnxruntime" in result.stdout and "stock onnxruntime" in result.stdout
+    assert "onnxruntime" in result.stdout and "libdqmq_ort" in result.stdout
     found = json.loads(run("doctor", "--json").stdout)
     assert found["machine"]["versions"]["numpy"] and found["graphs"] == []
+    kernels = found["machine"]["kernels"]
+    assert kernels["isa"] in kernels["available"]
 
 
 def test_doctor_names_the_nodes_that_run_in_float(tiny_bundle_path: Path) -> None:

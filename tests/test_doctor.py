@@ -11,11 +11,12 @@ from dqmq_deploy.doctor import FLOAT_ARITHMETIC, machine, optimised_nodes
 from dqmq_deploy.errors import BundleError
 from dqmq_deploy.export import graph
 from dqmq_deploy.export.weights import WeightStore
+from dqmq_deploy.kernels import OPERATORS
 from tests.export.plans import PlanMaker
 
 
 def test_our_own_graph_runs_in_integers(tmp_path: Path) -> None:
-    """Convolutions at 2 and 8 bits with a residual, a pool and a linear layer: nothing is left in float."""
+    """Convolutions at 2 and 8 bits with a residual, a pool and a linear layer: nothing is left in float, either way."""
     maker = PlanMaker((12, 12), seed=3)
     first = maker.conv("image", 8, (3, 3), 8, pads=(1, 1, 1, 1))
     inner = maker.conv(first, 8, (3, 3), 2, pads=(1, 1, 1, 1))
@@ -24,9 +25,11 @@ def test_our_own_graph_runs_in_integers(tmp_path: Path) -> None:
     path = tmp_path / "graph.onnx"
     path.write_bytes(graph.build(plan, weights).SerializeToString())
     (tmp_path / "weights.bin").write_bytes(weights.to_bytes())
-    operators = [op_type for _, op_type in optimised_nodes(path)]
-    assert operators.count("QLinearConv") == 3
-    assert not FLOAT_ARITHMETIC.intersection(operators)
+    stock = [op_type for _, op_type in optimised_nodes(path, kernels=False)]
+    ours = [op_type for _, op_type in optimised_nodes(path)]
+    assert stock.count("QLinearConv") == 3 and not OPERATORS.intersection(stock)
+    assert ours.count("QConv") == 2 and ours.count("QConvAdd") == ours.count("QLinear") == 1
+    assert not FLOAT_ARITHMETIC.intersection(stock + ours)
 
 
 def looks_quantized(bias_scale: float) -> onnx.ModelProto:

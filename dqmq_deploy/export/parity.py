@@ -1,7 +1,8 @@
 """Whether the exported graphs say what the trained network says, and how long they take here.
 
 A graph can be valid and wrong: a scale folded twice, a residual read before its clip. So every graph is run on the
-calibration images by onnxruntime and compared with torch before a bundle is written.
+calibration images by onnxruntime and compared with torch before a bundle is written. Where our kernels are in use, they
+must give the very logits of stock onnxruntime.
 """
 
 import time
@@ -16,6 +17,7 @@ import onnxruntime as ort
 from dqmq_deploy.bundle.manifest import Parity
 from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.errors import ExportError
+from dqmq_deploy.kernels import SWITCH, register
 
 MIN_CLEAR_AGREEMENT = 0.98
 """Below this share of clear images with the same answer an export fails: rounding costs less, a mistake more."""
@@ -32,8 +34,8 @@ BATCH = 64
 WARM_UP_RUNS = 3
 
 
-def open_session(path: Path) -> ort.InferenceSession:
-    """The graph at ``path`` on stock onnxruntime, CPU, one thread.
+def open_session(path: Path, kernels: bool = False) -> ort.InferenceSession:
+    """The graph at ``path`` on onnxruntime, CPU, one thread; stock, or with our kernels where they are in use.
 
     Raises:
         ExportError: onnxruntime cannot load it.
@@ -44,6 +46,8 @@ def open_session(path: Path) -> ort.InferenceSession:
     options.log_severity_level = 3
     for key, value in session_settings().items():
         options.add_session_config_entry(key, value)
+    if kernels:
+        register(options)
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
@@ -84,6 +88,21 @@ def compare(name: str, expected: npt.NDArray[np.float32], found: npt.NDArray[np.
             f"images, expected at least {MIN_CLEAR_AGREEMENT:.0%}; logits differ by up to {difference:.3g}"
         )
     return Parity(len(found), float(agrees.mean()), difference)
+
+
+def check_kernels(name: str, stock: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> None:
+    """That logits ``[N, classes]`` of our kernels are those of stock onnxruntime, bit for bit.
+
+    Raises:
+        ExportError: they are not.
+    """
+    if np.array_equal(stock, found):
+        return
+    differ = (stock != found).any(axis=1)
+    raise ExportError(
+        f"configuration '{name}': kernels and stock onnxruntime {ort.__version__} differ on {differ.sum()} of "
+        f"{len(differ)} images, expected the same bits; report it, and export with {SWITCH}=off"
+    )
 
 
 def latencies_ms(

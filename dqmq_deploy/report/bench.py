@@ -14,12 +14,14 @@ import numpy as np
 
 from dqmq_deploy.bits import Layer, mean_bits
 from dqmq_deploy.bundle.manifest import Manifest
+from dqmq_deploy.bundle.onnx_file import read_facts
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import InputError
+from dqmq_deploy.kernels import DOMAIN, in_use
 from dqmq_deploy.report.accuracy import accuracy_table, route_table
 from dqmq_deploy.report.baselines import BASELINES, find_baselines
 from dqmq_deploy.report.environment import environment, load_average
-from dqmq_deploy.report.latency import latency_rows, load_dispatcher, overhead_row
+from dqmq_deploy.report.latency import STOCK, latency_rows, load_dispatcher, overhead_row
 from dqmq_deploy.report.outcomes import CHUNK, Outcomes, collect
 from dqmq_deploy.report.runners import OnnxRunner, Pixels, Subject
 from dqmq_deploy.report.save import save
@@ -96,7 +98,7 @@ def bench(job: BenchJob, progress: Progress = lambda stage, done: None) -> dict[
         stage = f"timing, {threads} thread{'' if threads == 1 else 's'}"
         dispatcher, adaptive_load = load_dispatcher(bundle, price, threads, sample)
         latency += latency_rows(
-            [estimator, *configurations, *baselines],
+            [estimator, *configurations, *_on_stock(configurations, manifest), *baselines],
             dispatcher if outcomes is not None else None,
             sample,
             adaptive_load=adaptive_load,
@@ -142,6 +144,22 @@ def _subjects(bundle: Bundle) -> tuple[Subject, list[Subject]]:
 
     estimator = subject("estimator", "estimator", manifest.estimator.graph)
     return estimator, [subject(entry.name, "configuration", entry.graph) for entry in manifest.configurations]
+
+
+def _on_stock(configurations: list[Subject], manifest: Manifest) -> list[Subject]:
+    """Those of ``configurations`` that run on our kernels, without them."""
+    if in_use() is None:
+        return []
+
+    def stock(subject: Subject) -> Subject:
+        return Subject(
+            f"{subject.name}{STOCK}",
+            "stock",
+            subject.path,
+            lambda threads, batch: OnnxRunner(subject.path, threads, manifest.image_quant, kernels=False),
+        )
+
+    return [stock(subject) for subject in configurations if DOMAIN in read_facts(subject.path.read_bytes()).domains]
 
 
 def _outcomes(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from dqmq_deploy import cpu
+from dqmq_deploy import cpu, kernels
 
 # fmt: off
 TELLING_FLAGS = (
@@ -38,6 +38,7 @@ def environment() -> dict[str, object]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "kernels": kernels.facts(),
         "commit": commit(),
     }
 

@@ -37,16 +37,16 @@ class Subject:
     """Something to load, time and compare: a configuration, the estimator or a baseline."""
 
     name: str
-    kind: str  # "configuration" | "estimator" | "baseline"
+    kind: str  # "configuration" | "stock" (the same without our kernels) | "estimator" | "baseline"
     path: Path
     open: Callable[[int, int], Runner]  # (threads, batch): the batch that will be run
 
 
 class OnnxRunner:
-    """A graph on onnxruntime with ``threads`` threads, in a session such as the dispatcher opens."""
+    """A graph on onnxruntime with ``threads`` threads, in a session as the dispatcher opens it, or without kernels."""
 
-    def __init__(self, path: Path, threads: int, image_quant: ImageQuant) -> None:
-        self._session = open_session(path, threads)
+    def __init__(self, path: Path, threads: int, image_quant: ImageQuant, kernels: bool = True) -> None:
+        self._session = open_session(path, threads, kernels)
         self._input = self._session.get_inputs()[0]
         self._image_quant = image_quant
 

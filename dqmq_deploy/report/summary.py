@@ -73,19 +73,22 @@ def _clock(report: dict[str, Any]) -> list[str]:
     p50 = [rows[entry["name"]]["p50_ms"] for entry in configurations]
     paper = configurations[-1]["bitops"] / configurations[0]["bitops"]
     spread = max(p50) / min(p50)
+    isa = report["environment"]["kernels"]["isa"]
     runtime = f"onnxruntime {report['environment']['versions'].get('onnxruntime', '')}".strip()
+    runtime += f" with {isa} kernels" if isa else ""
     if spread < SAME_TIME:
+        reason = "" if isa else ", because stock onnxruntime runs every precision with its 8-bit kernels"
         lines = [
             f"On this runtime, {runtime}, BitOPs are paper: they differ {digits3(paper)}-fold between configurations, "
             f"but all {len(configurations)} take about the same time, {ms(min(p50))} to {ms(max(p50), unit=True)} an "
-            "image on one thread, because stock onnxruntime runs every precision with its 8-bit kernels. "
-            "Fewer bits save bytes here, not time."
+            f"image on one thread{reason}. Fewer bits save bytes here, not time."
         ]
     else:
         lines = [
             f"On {runtime} the configurations' BitOPs differ {digits3(paper)}-fold, their measured time "
             f"{times(spread)[:-1]}-fold ({ms(min(p50))} to {ms(max(p50), unit=True)} an image on one thread)."
         ]
+    lines += _against_stock(report)
     adaptive, dearest = rows.get("adaptive"), configurations[-1]["name"]
     if adaptive is not None and adaptive["ratios"][dearest]["low"] > 1:
         ratio = adaptive["ratios"][dearest]
@@ -96,6 +99,17 @@ def _clock(report: dict[str, Any]) -> list[str]:
             f"serve one configuration with --config {best}."
         )
     return lines
+
+
+def _against_stock(report: dict[str, Any]) -> list[str]:
+    rows = single_thread(report)
+    ratios = {entry["name"]: rows[entry["name"]].get("over_stock") for entry in report["configurations"]}
+    said = [
+        f"{name} {times(ratio['median'])} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        for name, ratio in ratios.items()
+        if ratio
+    ]
+    return [f"Time with our kernels over time on stock onnxruntime, same graph: {', '.join(said)}."] if said else []
 
 
 def _overhead(report: dict[str, Any]) -> list[str]:

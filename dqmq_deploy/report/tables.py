@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dqmq_deploy.kernels import in_words
 from dqmq_deploy.report.figures import band_names
 from dqmq_deploy.report.numbers import NOTHING, bitops, digits3, interval, ms, percent, size, times
 from dqmq_deploy.report.summary import single_thread
@@ -215,6 +216,7 @@ def surroundings(report: dict[str, Any]) -> Table:
         ("date", facts["date"]),
         ("CPU", str(facts["cpu"]) + (" (virtual machine)" if facts["virtualised"] else "")),
         ("CPU flags", " ".join(facts["flags"]) or "none of note"),
+        ("kernels", in_words(facts["kernels"])),
         ("cores", cores),
         ("governor", facts["governor"] or "not readable"),
         ("load before, after", f"{facts['load_average']}, {facts['load_average_after']}"),

@@ -20,6 +20,7 @@ from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.errors import BundleError, InputError
 from dqmq_deploy.images import Pixels
+from dqmq_deploy.kernels import register
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -31,13 +32,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_session(path: Path, threads: int = 1) -> ort.InferenceSession:
+def open_session(path: Path, threads: int = 1, kernels: bool = True) -> ort.InferenceSession:
     """A session for one graph file that works on one image, or batch, with ``threads`` threads.
 
     Where many images wait, one thread a session and several runs at once is faster than several threads a session.
+    ``kernels=False`` keeps to stock onnxruntime; else ours (:mod:`dqmq_deploy.kernels`) are used where they are.
 
     Raises:
         BundleError: onnxruntime cannot load the graph.
+        InputError: an environment variable about kernels has a value that means nothing.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -45,6 +48,8 @@ def open_session(path: Path, threads: int = 1) -> ort.InferenceSession:
     options.log_severity_level = _ERRORS_ONLY
     for key, value in session_settings().items():
         options.add_session_config_entry(key, value)
+    if kernels:
+        register(options)
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base of their own

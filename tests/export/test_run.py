@@ -40,7 +40,8 @@ def test_the_bundle_opens_and_says_what_was_exported(exported: ExportResult) -> 
     assert manifest.configurations[0].bits["conv0"] == 8
     assert set(manifest.configurations[0].bits.values()) == {2, 8}
     assert manifest.baselines == {"fp32": "baselines/fp32.onnx", "ort-int8": "baselines/ort-int8.onnx"}
-    assert {"dqmq_deploy", "python", "torch", "onnx", "onnxruntime", "numpy"} == manifest.versions.keys()
+    named = {"dqmq_deploy", "python", "torch", "onnx", "onnxruntime", "numpy", "kernels"}
+    assert named == manifest.versions.keys()
     assert manifest.calibration.images == 24
 
 

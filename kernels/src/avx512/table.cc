@@ -47,6 +47,18 @@ inline __attribute__((always_inline)) void look_up_step(const uint8_t* const (&x
   }
 }
 
+// Four steps of every position. One vector of channels uses each row once, so loads are what is short: one of them
+// brings the offsets of four steps.
+template <int rows>
+inline __attribute__((always_inline)) void look_up_four(const uint8_t* const (&x)[rows], int64_t at,
+                                                        const uint8_t* weights, __m512i (&sums)[rows][1]) {
+  __m512i w[kRunUnit];
+#pragma GCC unroll 4
+  for (int i = 0; i < kRunUnit; ++i) w[i] = _mm512_load_si512(weights + 64 * i);
+#pragma GCC unroll 32
+  for (int r = 0; r < rows; ++r) add_chain(sums[r][0], kTable.data(), x[r], at, w);
+}
+
 // One run; its byte sums go to `held`, [rows][vectors].
 template <int vectors, int rows>
 inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* const (&x)[rows], int64_t at, int64_t end,
@@ -60,9 +72,14 @@ inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* cons
   }
   // Few turns a run, so that its end can be predicted.
   for (; at + 2 * (kRunUnit - 1) < end; at += 2 * kRunUnit) {
+    if constexpr (vectors == 1) {
+      look_up_four<rows>(x, at, weights, sums);
+      weights += kRunUnit * 64;
+    } else {
 #pragma GCC unroll 4
-    for (int i = 0; i < kRunUnit; ++i, weights += vectors * 64) {
-      look_up_step<vectors, rows>(x, at + 2 * i, weights, sums);
+      for (int i = 0; i < kRunUnit; ++i, weights += vectors * 64) {
+        look_up_step<vectors, rows>(x, at + 2 * i, weights, sums);
+      }
     }
   }
   for (; at < end; at += 2, weights += vectors * 64) look_up_step<vectors, rows>(x, at, weights, sums);

@@ -1,0 +1,120 @@
+// What the shared library offers: its operators to onnxruntime, and a few facts to whoever asks.
+#include <climits>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "../src/isa.h"
+#include "kernel.h"
+
+#define DQMQ_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace dqmq::ort {
+namespace {
+
+// onnxruntime's view of an operator: the struct it knows, and behind it what the operator is.
+struct Registered : OrtCustomOp {
+  const Operator* op;
+};
+
+const Operator& of(const OrtCustomOp* registered) { return *static_cast<const Registered*>(registered)->op; }
+
+OrtStatus* create(const OrtCustomOp* registered, const OrtApi* table, const OrtKernelInfo* info, void** kernel) {
+  const Operator& op = of(registered);
+  return Api(table).guarded([&] {
+    try {
+      *kernel = new Kernel(table, info, op);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(std::string(op.name) + ": " + error.what());
+    }
+  });
+}
+
+Registered describe(const Operator& op) {
+  Registered made{};
+  made.version = kApiVersion;
+  made.op = &op;
+  made.GetName = [](const OrtCustomOp* self) { return of(self).name; };
+  made.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
+  made.GetInputType = [](const OrtCustomOp*, size_t index) { return kFormals[index].type; };
+  made.GetInputTypeCount = [](const OrtCustomOp* self) { return of(self).inputs; };
+  made.GetOutputType = [](const OrtCustomOp* self, size_t) {
+    return of(self).kind == OutputKind::kNumbers ? kFloat : kUint8;
+  };
+  made.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
+  made.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
+  made.GetInputCharacteristic = [](const OrtCustomOp*, size_t) { return 0; };  // required
+  made.GetOutputCharacteristic = made.GetInputCharacteristic;
+  made.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return 0; };  // memory of the CPU
+  made.GetVariadicInputMinArity = [](const OrtCustomOp*) { return 0; };
+  made.GetVariadicInputHomogeneity = made.GetVariadicInputMinArity;
+  made.GetVariadicOutputMinArity = made.GetVariadicInputMinArity;
+  made.GetVariadicOutputHomogeneity = made.GetVariadicInputMinArity;
+  made.CreateKernelV2 = create;
+  made.KernelComputeV2 = [](void* kernel, OrtKernelContext* context) {
+    return static_cast<const Kernel*>(kernel)->guarded_compute(context);
+  };
+  made.GetStartVersion = [](const OrtCustomOp*) { return 1; };
+  made.GetEndVersion = [](const OrtCustomOp*) { return INT_MAX; };
+  return made;
+}
+
+// The domain ai.dqmq, made once for each onnxruntime in the process and never taken down: sessions refer to it, and the
+// library stays loaded.
+OrtCustomOpDomain* domain(const OrtApi* table) {
+  static std::mutex mutex;
+  static std::map<const OrtApi*, OrtCustomOpDomain*> domains;
+  static const std::array<Registered, kOperators.size()> registered = {
+      describe(kOperators[0]), describe(kOperators[1]), describe(kOperators[2]), describe(kOperators[3])};
+
+  const std::lock_guard<std::mutex> lock(mutex);
+  OrtCustomOpDomain*& made = domains[table];
+  if (made == nullptr) {
+    const Api api(table);
+    OrtCustomOpDomain* fresh = nullptr;
+    api.call<CreateCustomOpDomain>("ai.dqmq", &fresh);
+    for (const Registered& each : registered) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
+    made = fresh;
+  }
+  return made;
+}
+
+}  // namespace
+}  // namespace dqmq::ort
+
+// The entry point by which every binding of onnxruntime registers a library of operators.
+DQMQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
+  using namespace dqmq::ort;
+  const OrtApi* table = base->GetApi(kApiVersion);
+  if (table == nullptr) {
+    // a status can only be made by the interface that this release lacks; version 1 has stood there since the first
+    return Api(base->GetApi(1)).plain<CreateStatus>(kFail, "the kernels of ai.dqmq need onnxruntime 1.17 or later");
+  }
+  return Api(table).guarded([&] { Api(table).call<AddDomainToOptions>(options, domain(table)); });
+}
+
+// The instruction set that graphs run with, by its name in DQMQ_MAX_ISA; null where that variable names none.
+DQMQ_EXPORT const char* dqmq_isa() {
+  try {
+    return dqmq::name(dqmq::best());
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+// Names of the instruction sets that this CPU and this build have, from plain to fast, with spaces between them.
+DQMQ_EXPORT const char* dqmq_available_isas() {
+  try {
+    static const std::string names = [] {
+      std::string all;
+      for (dqmq::Isa isa : dqmq::available()) all += (all.empty() ? "" : " ") + std::string(dqmq::name(isa));
+      return all;
+    }();
+    return names.c_str();
+  } catch (...) {
+    return "";
+  }
+}
+
+// The version of the package that this library was built for.
+DQMQ_EXPORT const char* dqmq_version() { return DQMQ_VERSION; }

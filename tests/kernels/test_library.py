@@ -1,0 +1,89 @@
+"""Where the library is found, how it is switched off, and that serving goes on without it."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+import dqmq_deploy
+from dqmq_deploy import kernels
+from dqmq_deploy.bundle.read import Bundle
+from dqmq_deploy.errors import InputError, KernelError
+from dqmq_deploy.export import functions
+from dqmq_deploy.runtime.sessions import Sessions
+from tests.tiny_bundle import pictures
+
+
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The package as it is where no compiler was at hand."""
+    monkeypatch.setattr(kernels, "FOLDER", tmp_path)
+    kernels._tell_once.cache_clear()
+
+
+def test_the_library_is_there() -> None:
+    """Built by the installation that these tests run in, for this version; its level is one that it has."""
+    path = dqmq_deploy.op_library_path()
+    assert path.is_file() and path.is_absolute()
+    assert kernels._load(path).dqmq_version().decode() == dqmq_deploy.__version__
+    found = kernels.find()
+    assert found.path == path and found.isa in found.available
+    assert found.available[:2] == ("reference", "portable")
+
+
+def test_both_sides_mean_the_same_operators() -> None:
+    """The library's, and the functions that a graph falls back to."""
+    assert set(functions.OPERATORS) == kernels.OPERATORS
+    assert functions.DOMAIN == kernels.DOMAIN
+
+
+@pytest.mark.parametrize("level", kernels.find().available)
+def test_a_cap_is_what_it_says(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    """For every level that this CPU has."""
+    monkeypatch.setenv(kernels.CAP, level)
+    assert kernels.find().isa == level
+
+
+def test_a_cap_or_switch_that_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that says what is allowed."""
+    monkeypatch.setenv(kernels.CAP, "mmx")
+    with pytest.raises(InputError, match=r"DQMQ_MAX_ISA: expected .* such as reference, portable.*, got 'mmx'"):
+        kernels.in_use()
+    monkeypatch.setenv(kernels.SWITCH, "of")
+    with pytest.raises(InputError, match="DQMQ_KERNELS: expected on or off, got 'of'"):
+        kernels.in_use()
+
+
+def test_switched_off(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is registered, and nothing said: it was asked for."""
+    monkeypatch.setenv(kernels.SWITCH, "off")
+    assert kernels.in_use() is None and not caplog.records
+    assert "switched off" in kernels.in_words(kernels.facts())
+
+
+@pytest.mark.usefixtures("absent")
+def test_serving_goes_on_without_and_says_so_once(tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    """Five sessions, one line that says what to do."""
+    pixels, _ = pictures(4)
+    assert Sessions(tiny_bundle).logits(0, pixels).shape == (4, 3)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "stock onnxruntime" in record.getMessage() and "C++ compiler" in record.getMessage()
+
+
+@pytest.mark.usefixtures("absent")
+def test_who_asks_for_an_absent_library_is_told_what_to_do() -> None:
+    """An error of ours, in one line."""
+    with pytest.raises(KernelError, match=r"no such file: .* install dqmq-deploy again") as caught:
+        dqmq_deploy.op_library_path()
+    assert "\n" not in str(caught.value)
+    assert kernels.in_words(kernels.facts()).startswith("none, stock onnxruntime: expected")
+
+
+@pytest.mark.usefixtures("absent")
+def test_a_library_that_cannot_be_loaded(tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    """A file of another system, say: serving goes on, and says so."""
+    (kernels.FOLDER / kernels.FILE).write_bytes(b"no library")
+    Sessions(tiny_bundle, configurations=[0])
+    (record,) = caplog.records
+    assert "this system cannot load it" in record.getMessage()

@@ -1,9 +1,9 @@
 #include "planes_conv.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
+#include <mutex>
 
 #include "packed.h"
 #include "scratch.h"
@@ -13,7 +13,7 @@ namespace dqmq {
 namespace {
 
 constexpr int kDepth = 3;
-// Indices are read up to so far beyond a row's ends, though not used there.
+// Bits are read up to so far beyond a row's ends, though not used there.
 constexpr int64_t kMargin = 64;
 // Rows that are joined at a time: enough for whole vectors, few enough for the first-level cache.
 constexpr int64_t kJoinedPixels = 256;
@@ -21,39 +21,44 @@ constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskCodes = 1 << 14;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Where a code of a plane's byte comes from.
-struct Source {
-  int64_t channel, column;
-  bool exists;
-};
-using Sources = std::vector<std::array<Source, kDepth>>;  // of each plane
-
-// Three neighbouring taps where the kernel is three wide, else three channels. A code that does not exist has a weight
-// of zero, and any source will do for it.
-Sources sources_of(const Geometry& g) {
-  const bool taps = g.kernel_w == kDepth;
-  const int64_t units = taps ? g.in_channels : ceil_div(g.in_channels, kDepth), columns = taps ? 1 : g.kernel_w;
-  Sources sources;
-  for (int64_t plane = 0; plane < units * columns; ++plane) {
-    std::array<Source, kDepth> three;
-    for (int64_t i = 0; i < kDepth; ++i) {
-      const int64_t channel = taps ? plane : plane / columns + i * units;
-      const bool exists = channel < g.in_channels;
-      three[static_cast<size_t>(i)] = {exists ? channel : 0, taps ? i : plane % columns, exists};
+// What follows from the size of the pictures.
+struct Map {
+  Map(const Geometry& g, int64_t height, int64_t width)
+      : h(height), w(width), out_h(g.out_h(height)), out_w(g.out_w(width)), padded_h(h + g.pad_top + g.pad_bottom),
+        plane_bytes(padded_h * out_w) {
+    if (out_w == w) joined_rows = std::max<int64_t>(1, kJoinedPixels / w);
+    pitch = ceil_div(joined_rows * w, 64) * 16 + 2 * kMargin;
+    for (int64_t plane = 0; plane < g.in_channels; ++plane) {
+      for (int64_t row = 0; row < g.kernel_h; ++row) {
+        steps.push_back(plane * plane_bytes + row * g.dilation_h * out_w);
+      }
     }
-    sources.push_back(three);
+    steps.resize(static_cast<size_t>(ceil_div(static_cast<int64_t>(steps.size()), kRunUnit) * kRunUnit));
+    for (std::vector<uint64_t>& bits : inside) {
+      const int64_t column = &bits - inside;
+      bits.resize(static_cast<size_t>(ceil_div(joined_rows * out_w, 64)));
+      for (int64_t i = 0; i < joined_rows * out_w; ++i) {
+        const int64_t at = i % out_w + column - g.pad_left;
+        if (at >= 0 && at < w) bits[static_cast<size_t>(i / 64)] |= uint64_t{1} << i % 64;
+      }
+    }
   }
-  return sources;
-}
+
+  int64_t h, w, out_h, out_w, padded_h, plane_bytes;
+  int64_t joined_rows = 1;               // rows that are split and joined as one
+  int64_t pitch;                         // bytes from one channel's bits to the next
+  std::vector<int64_t> steps;            // of PlanesTile; those that fill up have weights of zero
+  std::vector<uint64_t> inside[kDepth];  // of PlanesJoin
+};
 
 class PlanesConv final : public Conv {
  public:
   PlanesConv(const Layer& layer, const KernelSet& set)
-      : isa_(set.isa), kernel_(*set.planes), geometry_(layer.geometry), output_(layer.output),
-        sources_(sources_of(layer.geometry)), x_min_(layer.x_min), x_max_(layer.x_max),
-        padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)), shift_(8 - layer.weight_bits) {
+      : isa_(set.isa), kernel_(*set.planes), geometry_(layer.geometry), output_(layer.output), x_min_(layer.x_min),
+        x_max_(layer.x_max), padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)),
+        shift_(8 - layer.weight_bits) {
     channel_groups_ = ceil_div(geometry_.out_channels, kPlaneChannels);
-    step_count_ = planes() * geometry_.kernel_h;
+    step_count_ = ceil_div(geometry_.in_channels * geometry_.kernel_h, kRunUnit) * kRunUnit;
     const std::vector<int8_t> codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
     fold(layer, codes);
@@ -62,54 +67,28 @@ class PlanesConv final : public Conv {
   std::string path() const override { return std::string(name(isa_)) + " planes"; }
 
   void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
-    const Map map(geometry_, planes(), x);
-    if (map.out_h * map.out_w == 0) return;
-    uint8_t* split_input = scratch(Slot::kEncoded, static_cast<size_t>(planes() * map.plane_bytes));
+    check(geometry_, x);
+    if (x.n == 0 || geometry_.out_h(x.h) == 0 || geometry_.out_w(x.w) == 0) return;
+    const std::shared_ptr<const Map> map = map_of(x.h, x.w);
+    uint8_t* planes = scratch(Slot::kEncoded, static_cast<size_t>(geometry_.in_channels * map->plane_bytes));
     const int64_t image_codes = x.h * x.w * geometry_.in_channels;
-    const int64_t image_outputs = map.out_h * map.out_w * geometry_.out_channels;
+    const int64_t image_outputs = map->out_h * map->out_w * geometry_.out_channels;
     for (int64_t image = 0; image < x.n; ++image) {
-      split(map, x.data + image * image_codes, split_input, parallel);
-      multiply(map, split_input, residual ? residual + image * image_outputs : nullptr,
+      split(*map, x.data + image * image_codes, planes, parallel);
+      multiply(*map, planes, residual ? residual + image * image_outputs : nullptr,
                static_cast<uint8_t*>(y) + image * image_outputs, parallel);
     }
   }
 
  private:
-  // Sizes of a call.
-  struct Map {
-    Map(const Geometry& g, int64_t planes, const Input& x)
-        : h(x.h), w(x.w), out_h(g.out_h(x.h)), out_w(g.out_w(x.w)), padded_h(x.h + g.pad_top + g.pad_bottom),
-          phase_rows(ceil_div(padded_h, g.stride_h)), plane_bytes(g.stride_h * phase_rows * out_w) {
-      const bool is_gapless = g.stride_h == 1 && g.stride_w == 1 && out_w == w;
-      joined_rows = is_gapless ? std::max<int64_t>(1, kJoinedPixels / w) : 1;
-      for (int64_t plane = 0; plane < planes; ++plane) {
-        for (int64_t row = 0; row < g.kernel_h; ++row) {
-          steps.push_back(plane * plane_bytes + row_at(g, row * g.dilation_h));
-        }
-      }
-      for (int64_t column = 0; column < g.kernel_w; ++column) {
-        std::vector<uint64_t> bits(static_cast<size_t>(ceil_div(joined_rows * out_w, 64)));
-        for (int64_t i = 0; i < joined_rows * out_w; ++i) {
-          const int64_t at = i % out_w * g.stride_w + column * g.dilation_w - g.pad_left;
-          if (at >= 0 && at < w) bits[static_cast<size_t>(i / 64)] |= uint64_t{1} << i % 64;
-        }
-        inside.push_back(std::move(bits));
-      }
-    }
-    // Where a row of the padded input lies in a plane.
-    int64_t row_at(const Geometry& g, int64_t row) const {
-      return (row % g.stride_h * phase_rows + row / g.stride_h) * out_w;
-    }
-    // Bytes from one channel's indices to the next.
-    int64_t pitch() const { return ceil_div(joined_rows * w, 64) * 64 + 2 * kMargin; }
+  // Pictures of a session mostly have one size.
+  std::shared_ptr<const Map> map_of(int64_t h, int64_t w) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!last_map_ || last_map_->h != h || last_map_->w != w) last_map_ = std::make_shared<Map>(geometry_, h, w);
+    return last_map_;
+  }
 
-    int64_t h, w, out_h, out_w, padded_h, phase_rows, plane_bytes;
-    int64_t joined_rows = 1;                    // rows that are split and joined as one
-    std::vector<int64_t> steps;                 // of PlanesTile
-    std::vector<std::vector<uint64_t>> inside;  // of PlanesJoin, for each column of the kernel
-  };
-
-  // [groups of channels] of [steps][kPlaneChannels] row offsets, with the starts of runs behind them.
+  // [groups of channels] of row offsets, as PlanesTile wants them, with the starts of runs behind them.
   std::shared_ptr<Packed> pack(const std::vector<int8_t>& codes) const {
     const Geometry& g = geometry_;
     const int64_t run_steps = longest_run(codes), runs = ceil_div(step_count_, run_steps);
@@ -130,7 +109,7 @@ class PlanesConv final : public Conv {
           lowest += lowest_product(code);
         }
         const uint16_t offset = static_cast<uint16_t>(row * kernel_.table_row);
-        std::memcpy(panel + (step * kPlaneChannels + lane) * 2, &offset, 2);
+        std::memcpy(panel + ((step / kRunUnit * kPlaneChannels + lane) * kRunUnit + step % kRunUnit) * 2, &offset, 2);
         uint8_t& start = panel[weight_bytes + step / run_steps * kPlaneChannels + lane];
         start = static_cast<uint8_t>(start - lowest);
       }
@@ -138,18 +117,14 @@ class PlanesConv final : public Conv {
     return packed;
   }
 
+  // Code i of a step: steps are rows of the kernel of one input channel after the other.
   int code_of(const std::vector<int8_t>& codes, int64_t channel, int64_t step, int64_t i) const {
-    const Geometry& g = geometry_;
-    const Source& source = sources_[static_cast<size_t>(step / g.kernel_h)][static_cast<size_t>(i)];
-    if (!source.exists) return 0;
-    const int64_t row = (channel * g.in_channels + source.channel) * g.kernel_h + step % g.kernel_h;
-    return codes[static_cast<size_t>(row * g.kernel_w + source.column)];
+    const int64_t steps = geometry_.in_channels * geometry_.kernel_h;
+    return step < steps ? codes[static_cast<size_t>((channel * steps + step) * kDepth + i)] : 0;
   }
 
-  int64_t planes() const { return static_cast<int64_t>(sources_.size()); }
-
   int64_t longest_run(const std::vector<int8_t>& codes) const {
-    int64_t length = ceil_div(step_count_, kRunUnit) * kRunUnit;
+    int64_t length = step_count_;
     for (int64_t channel = 0; channel < geometry_.out_channels; ++channel) {
       for (int64_t step = 0, range = 0; step < step_count_; ++step) {
         if (step % length == 0) range = 0;
@@ -183,39 +158,29 @@ class PlanesConv final : public Conv {
     const int64_t tasks = std::clamp<int64_t>(codes / kTaskCodes, 1, std::min(kMostTasks, map.padded_h));
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
       const int64_t t = static_cast<int64_t>(task), end = (t + 1) * map.padded_h / tasks;
-      uint8_t* indices = scratch(Slot::kRows, static_cast<size_t>(geometry_.in_channels * map.pitch()));
+      uint8_t* bits = scratch(Slot::kRows, static_cast<size_t>(geometry_.in_channels * map.pitch)) + kMargin;
       for (int64_t row = t * map.padded_h / tasks; row < end;) {
         const int64_t y = row - geometry_.pad_top;
-        uint8_t* to = planes + map.row_at(geometry_, row);
+        uint8_t* to = planes + row * map.out_w;
         if (y < 0 || y >= map.h) {
           pad_row(map, to);
           ++row;
           continue;
         }
         const int64_t rows = std::min({map.joined_rows, end - row, map.h - y});
-        kernel_.split(x + y * map.w * geometry_.in_channels, rows * map.w, geometry_.in_channels, x_min_, x_max_,
-                      indices + kMargin, map.pitch());
-        join(map, indices + kMargin, rows, to);
+        kernel_.split(x + y * map.w * geometry_.in_channels, rows * map.w, geometry_.in_channels, x_min_, x_max_, bits,
+                      map.pitch);
+        kernel_.join({bits, geometry_.in_channels, map.pitch, -static_cast<int>(geometry_.pad_left),
+                      {map.inside[0].data(), map.inside[1].data(), map.inside[2].data()},
+                      padding_, rows * map.out_w, map.plane_bytes}, to);
         row += rows;
       }
     });
   }
 
   void pad_row(const Map& map, uint8_t* planes) const {
-    for (size_t plane = 0; plane < sources_.size(); ++plane, planes += map.plane_bytes) {
+    for (int64_t plane = 0; plane < geometry_.in_channels; ++plane, planes += map.plane_bytes) {
       std::memset(planes, padding_ * (1 + 4 + 16), static_cast<size_t>(map.out_w));
-    }
-  }
-
-  void join(const Map& map, const uint8_t* indices, int64_t rows, uint8_t* planes) const {
-    PlanesJoin join{{}, {}, padding_, geometry_.stride_w, rows * map.out_w};
-    for (size_t plane = 0; plane < sources_.size(); ++plane, planes += map.plane_bytes) {
-      for (size_t i = 0; i < kDepth; ++i) {
-        const Source& source = sources_[plane][i];
-        join.from[i] = indices + source.channel * map.pitch() + source.column * geometry_.dilation_w - geometry_.pad_left;
-        join.inside[i] = map.inside[static_cast<size_t>(source.column)].data();
-      }
-      kernel_.join(join, planes);
     }
   }
 
@@ -257,29 +222,30 @@ class PlanesConv final : public Conv {
   const PlanesKernel& kernel_;
   Geometry geometry_;
   Output output_;
-  Sources sources_;
   uint8_t x_min_, x_max_, padding_;
   int shift_;
   int64_t channel_groups_ = 0, step_count_ = 0;
   std::shared_ptr<const Packed> weights_;
   std::vector<int32_t> bias_;  // [channel_groups][kPlaneChannels]
   std::vector<float> factor_;  // likewise
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Map> last_map_;
 };
 
 }  // namespace
 
 double planes_cost(const PlanesKernel& kernel, const Layer& layer) {
   const Geometry& g = layer.geometry;
-  const int64_t bytes = static_cast<int64_t>(sources_of(g).size()) * g.kernel_h * kDepth;
+  const int64_t codes = g.codes_per_channel();
   const int padding = layer.x_zero_point - layer.x_min;
   const bool codes_fit = layer.weight_bits == 2 && layer.x_max - layer.x_min <= 3 && padding >= 0 && padding <= 3;
-  const bool shape_fits = g.groups == 1 && g.stride_w <= 2 && g.pad_left <= kMargin / 4 && g.pad_right <= kMargin / 4 &&
-                          g.dilation_w * (g.kernel_w - 1) <= kMargin / 2;
-  const bool sums_fit = 6 * bytes < 1 << 15;
+  const bool shape_fits = g.groups == 1 && g.kernel_w == kDepth && g.stride_h == 1 && g.stride_w == 1 &&
+                          g.dilation_w == 1 && g.pad_left <= 2;
+  const bool sums_fit = 6 * codes < 1 << 15;
   if (!codes_fit || !shape_fits || !sums_fit || layer.output.kind == OutputKind::kNumbers) {
     return std::numeric_limits<double>::infinity();
   }
-  return static_cast<double>(ceil_div(g.out_channels, kPlaneChannels) * kPlaneChannels * bytes) / kernel.speed;
+  return static_cast<double>(ceil_div(g.out_channels, kPlaneChannels) * kPlaneChannels * codes) / kernel.speed;
 }
 
 std::unique_ptr<Conv> make_planes(const Layer& layer, const KernelSet& set) {

@@ -17,6 +17,8 @@ namespace {
 constexpr int64_t kEncodedBytes = 1 << 20;
 // Panels whose weights stay in the second-level cache may change at every tile; larger ones change last.
 constexpr int64_t kCachedWeights = 256 << 10;
+// What it costs a position to begin and end a segment of table look-ups: short ones are better multiplied.
+constexpr double kRunCycles = 11;
 // Tasks of a call: enough to keep many threads busy to the end, few enough to cost nothing on one.
 constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskBytes = 1 << 14;
 
@@ -180,13 +182,13 @@ class TiledConv final : public Conv {
                                           : call.encoded;
     base += steps_.depthwise ? lane : group * group_bytes_;
     const int rows = static_cast<int>(end - first);
-    for (int row = 0; row < rows; ++row) {
-      positions[row] =
-          base + ((image * call.encoded_h + oy * call.step_h) * call.encoded_w + ox * call.step_w) * pixel;
-      if (++ox == call.out_w) {
-        ox = 0;
-        if (++oy == call.out_h) oy = 0, ++image;
-      }
+    const int64_t step = call.step_w * pixel;
+    for (int row = 0; row < rows; ++oy) {
+      if (oy == call.out_h) oy = 0, ++image;
+      const uint8_t* at =
+          base + (image * call.encoded_h + oy * call.step_h) * call.encoded_w * pixel + ox * step;
+      for (; ox < call.out_w && row < rows; ++ox, ++row, at += step) positions[row] = at;
+      ox = 0;
     }
     const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
     kernel_.run(rows, {positions, call.segments.data(), steps_.segment_count, steps_.steps,
@@ -235,7 +237,9 @@ double tile_cost(const TileKernel& kernel, const Layer& layer) {
   const int64_t groups = steps.depthwise ? 1 : g.groups;
   const int64_t panels = groups * ceil_div(g.out_channels / groups, kernel.lanes);
   const int64_t codes = steps.segment_count * steps.steps * f.depth;
-  return static_cast<double>(panels * kernel.lanes * codes) / kernel.speed;
+  const double per_panel = static_cast<double>(kernel.lanes * codes) / kernel.speed;
+  const double between_runs = f.is_table ? kRunCycles * static_cast<double>(steps.segment_count) : 0;
+  return static_cast<double>(panels) * (per_panel + between_runs);
 }
 
 std::unique_ptr<Conv> make_tiled(const Layer& layer, const KernelSet& set, const TileKernel& kernel) {

@@ -90,69 +90,71 @@ void encode(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t pixels, 
 
 namespace {
 
-// 16 outputs, or fewer at the end of a row.
-void finish_some(const Requantize& requantize, const Finish& f, const int32_t* sums, int c, int count,
-                 const uint8_t* residual, void* y, int64_t at) {
-  const __mmask16 mask = count >= 16 ? 0xffff : static_cast<__mmask16>((1 << count) - 1);
-  const __m512 values = requantize.scaled(_mm512_load_si512(sums + c), f.bias + c, f.factor + c);
-  if (f.kind == OutputKind::kNumbers) {
-    _mm512_mask_storeu_ps(static_cast<float*>(y) + at, mask, values);
-    return;
-  }
-  __m512i codes = requantize.codes(values);
-  if (f.kind == OutputKind::kResidual) {
-    codes = requantize.with_residual(codes, _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, residual + at)));
-  }
-  const __m128i bytes = _mm512_cvtusepi32_epi8(codes);
-  uint8_t* to = static_cast<uint8_t*>(y) + at;
-  if (count >= 16) {  // masked stores are slow
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
-  } else {
-    _mm_mask_storeu_epi8(to, mask, bytes);
-  }
-}
+constexpr int kVector = 16;
 
-// 64 codes at a time: saturating packs take the place of clamps.
-__m512i pack(const __m512i (&rounded)[4], __m512i zero_point_words) {
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(rounded[0], rounded[1]), zero_point_words);
-  const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(rounded[2], rounded[3]), zero_point_words);
-  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
-}
-
+// Up to 64 outputs, `count` of them, from c on; constants repeat after `mask` + 1 channels.
 template <bool adds>
-__m512i finish_64(const Requantize& requantize, const Finish& f, const int32_t* sums, int c, const uint8_t* residual,
-                  __m512i zero_point_words) {
+inline __attribute__((always_inline)) void finish_codes(const Requantize& requantize, const Finish& f, const int32_t* sums, int c, int mask, int count,
+                  const uint8_t* residual, uint8_t* y) {
+  const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __mmask64 some = count >= 64 ? ~0ull : (1ull << count) - 1;
   __m512i rounded[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    const int at = c + 16 * i;
-    rounded[i] = requantize.rounded(requantize.scaled(_mm512_load_si512(sums + at), f.bias + at, f.factor + at));
-    if constexpr (adds) {
-      const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(residual + 16 * i));
-      rounded[i] = requantize.with_residual(requantize.from_zero_point(rounded[i]), _mm512_cvtepu8_epi32(codes));
+    const int at = c + kVector * i;
+    rounded[i] = _mm512_setzero_si512();
+    if (i > 0 && count <= kVector * i) continue;
+    const __m512i acc = _mm512_load_si512(sums + at);
+    rounded[i] = requantize.rounded(requantize.scaled(acc, f.bias + (at & mask), f.factor + (at & mask)));
+  }
+  __m512i codes = _mm512_permutexvar_epi32(in_order, requantize.packed(rounded));
+  if constexpr (adds) codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8(some, residual + c));
+  if (count >= 64) {  // masked stores are slow
+    _mm512_storeu_si512(y + c, codes);
+  } else if (count == 32) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + c), _mm512_castsi512_si256(codes));
+  } else if (count == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y + c), _mm512_castsi512_si128(codes));
+  } else {
+    _mm512_mask_storeu_epi8(y + c, some, codes);
+  }
+}
+
+template <bool adds>
+void finish_lines(const Finish& f, const int32_t* sums, int lanes, int mask, int lines, int length,
+                  const uint8_t* residual, uint8_t* y, int64_t pitch) {
+  const Requantize requantize(f);
+  for (int line = 0; line < lines; ++line, sums += lanes, y += pitch) {
+    int c = 0;
+    for (; c + 64 <= length; c += 64) finish_codes<adds>(requantize, f, sums, c, mask, 64, residual, y);
+    if (c < length) finish_codes<adds>(requantize, f, sums, c, mask, length - c, residual, y);
+    if constexpr (adds) residual += pitch;
+  }
+}
+
+void finish_numbers(const Finish& f, const int32_t* sums, int lanes, int rows, int channels, float* y, int64_t pitch) {
+  const Requantize requantize(f);
+  for (int row = 0; row < rows; ++row, sums += lanes, y += pitch) {
+    for (int c = 0; c < channels; c += kVector) {
+      const __mmask16 some = channels - c >= 16 ? 0xffff : static_cast<__mmask16>((1 << (channels - c)) - 1);
+      const __m512 values = requantize.scaled(_mm512_load_si512(sums + c), f.bias + c, f.factor + c);
+      _mm512_mask_storeu_ps(y + c, some, values);
     }
   }
-  return pack(rounded, zero_point_words);
 }
 
 }  // namespace
 
 void finish(const Finish& f, const int32_t* sums, int lanes, int rows, int channels, const uint8_t* residual, void* y,
             int64_t pitch) {
-  const Requantize requantize(f);
-  const bool adds = f.kind == OutputKind::kResidual;
-  const __m512i words = _mm512_set1_epi16(static_cast<short>(adds ? 0 : f.zero_point));
-  for (int row = 0; row < rows; ++row, sums += lanes) {
-    int c = 0;
-    for (; f.kind != OutputKind::kNumbers && c + 64 <= channels; c += 64) {
-      const int64_t at = row * pitch + c;
-      const __m512i codes = adds ? finish_64<true>(requantize, f, sums, c, residual + at, words)
-                                 : finish_64<false>(requantize, f, sums, c, nullptr, words);
-      _mm512_storeu_si512(static_cast<uint8_t*>(y) + at, codes);
-    }
-    for (; c < channels; c += 16) finish_some(requantize, f, sums, c, channels - c, residual, y, row * pitch + c);
+  if (f.kind == OutputKind::kNumbers) {
+    return finish_numbers(f, sums, lanes, rows, channels, static_cast<float*>(y), pitch);
   }
+  // Rows without a gap between them are as good as one long row.
+  const bool is_one = channels == lanes && pitch == lanes && (lanes & (lanes - 1)) == 0;
+  const int lines = is_one ? 1 : rows, length = is_one ? rows * lanes : channels;
+  (f.kind == OutputKind::kResidual ? finish_lines<true> : finish_lines<false>)(
+      f, sums, lanes, is_one ? lanes - 1 : ~0, lines, length, residual, static_cast<uint8_t*>(y), pitch);
 }
 
 }  // namespace dqmq::avx512

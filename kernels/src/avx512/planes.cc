@@ -52,76 +52,140 @@ inline __attribute__((always_inline)) void transpose(__m512i (&v)[16]) {
   }
 }
 
-// Codes of 64 pixels, 16 channels of each, to 16 vectors of a channel's 64 pixels. Reads `channels` bytes of each of
-// `pixels` pixels.
-inline __attribute__((always_inline)) void load_channels(const uint8_t* x, int64_t pixels, int64_t pitch,
-                                                         int64_t channels, __m512i (&v)[16]) {
-  const __mmask16 mask = channels >= 16 ? 0xffff : static_cast<__mmask16>((1 << channels) - 1);
-  if (pixels >= 64 && channels >= 16) {
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
-      const __m128i* at = reinterpret_cast<const __m128i*>(x + i * pitch);
-      const auto next = [&](int lane) {
-        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + (i + 16 * lane) * pitch));
-      };
-      v[i] = _mm512_castsi128_si512(_mm_loadu_si128(at));
-      v[i] = _mm512_inserti32x4(v[i], next(1), 1);
-      v[i] = _mm512_inserti32x4(v[i], next(2), 2);
-      v[i] = _mm512_inserti32x4(v[i], next(3), 3);
-    }
-  } else {
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
-      const auto next = [&](int lane) {
-        const int64_t pixel = i + 16 * lane;
-        return _mm_maskz_loadu_epi8(pixel < pixels ? mask : 0, x + pixel * pitch);
-      };
-      v[i] = _mm512_castsi128_si512(next(0));
-      v[i] = _mm512_inserti32x4(v[i], next(1), 1);
-      v[i] = _mm512_inserti32x4(v[i], next(2), 2);
-      v[i] = _mm512_inserti32x4(v[i], next(3), 3);
-    }
+constexpr int kOr = 0xfe;  // of three, for _mm512_ternarylogic_epi32
+
+// Codes of four pixels, up to 16 channels of each, and back again. Contiguous ones are one access.
+struct FourPixels {
+  int64_t pitch;     // bytes from pixel to pixel
+  int64_t channels;  // 1 to 16
+
+  bool is_one() const { return pitch == 16 && channels == 16; }
+  __mmask16 mask() const { return channels >= 16 ? 0xffff : static_cast<__mmask16>((1 << channels) - 1); }
+
+  __m512i load(const uint8_t* x, int64_t pixels) const {
+    if (is_one() && pixels >= 4) return _mm512_loadu_si512(x);
+    const auto one = [&](int64_t i) { return _mm_maskz_loadu_epi8(i < pixels ? mask() : 0, x + i * pitch); };
+    __m512i four = _mm512_castsi128_si512(one(0));
+    four = _mm512_inserti32x4(four, one(1), 1);
+    four = _mm512_inserti32x4(four, one(2), 2);
+    return _mm512_inserti32x4(four, one(3), 3);
   }
-  transpose(v);
+
+  void store(uint8_t* y, int64_t pixels, __m512i four) const {
+    if (is_one() && pixels >= 4) {
+      _mm512_storeu_si512(y, four);
+      return;
+    }
+    const auto one = [&](int64_t i, __m128i codes) {
+      if (i >= pixels) return;
+      if (channels >= 16) {  // masked stores are slow
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(y + i * pitch), codes);
+      } else {
+        _mm_mask_storeu_epi8(y + i * pitch, mask(), codes);
+      }
+    };
+    one(0, _mm512_castsi512_si128(four));
+    one(1, _mm512_extracti32x4_epi32(four, 1));
+    one(2, _mm512_extracti32x4_epi32(four, 2));
+    one(3, _mm512_extracti32x4_epi32(four, 3));
+  }
+};
+
+// 4 x 4 dwords in each 128-bit lane: dword c of v[r] becomes dword r of v[c].
+inline __attribute__((always_inline)) void transpose(__m512i (&v)[4]) {
+  const __m512i ab_low = _mm512_unpacklo_epi32(v[0], v[1]), ab_high = _mm512_unpackhi_epi32(v[0], v[1]);
+  const __m512i cd_low = _mm512_unpacklo_epi32(v[2], v[3]), cd_high = _mm512_unpackhi_epi32(v[2], v[3]);
+  v[0] = _mm512_unpacklo_epi64(ab_low, cd_low), v[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
+  v[2] = _mm512_unpacklo_epi64(ab_high, cd_high), v[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
 }
+
+alignas(64) constexpr uint8_t kPixelsTogether[64] = {
+    0, 16, 32, 48, 1, 17, 33, 49, 2,  18, 34, 50, 3,  19, 35, 51, 4,  20, 36, 52, 5,  21, 37, 53, 6,  22, 38, 54,
+    7, 23, 39, 55, 8, 24, 40, 56, 9,  25, 41, 57, 10, 26, 42, 58, 11, 27, 43, 59, 12, 28, 44, 60, 13, 29, 45, 61,
+    14, 30, 46, 62, 15, 31, 47, 63};
+
+// Bits of 16 pixels, a dword for each of 16 channels.
+struct Bits {
+  Bits(uint8_t x_min, uint8_t x_max)
+      : lowest(_mm512_set1_epi8(static_cast<char>(x_min))),
+        range(_mm512_set1_epi8(static_cast<char>(x_max - x_min))) {}
+
+  __m512i of(const FourPixels& four, const uint8_t* x, int64_t pixels) const {
+    // a byte of four codes: 1, 4, 16 and 64 times them
+    const __m512i places = _mm512_set1_epi32(0x40100401), order = _mm512_load_si512(kPixelsTogether);
+    __m512i bytes[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m512i codes = _mm512_subs_epu8(four.load(x + 4 * i * four.pitch, pixels - 4 * i), lowest);
+      const __m512i together = _mm512_permutexvar_epi8(order, _mm512_min_epu8(codes, range));
+      bytes[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), together, places);
+    }
+    const __m512i low = _mm512_or_si512(bytes[0], _mm512_slli_epi32(bytes[1], 8));
+    return _mm512_ternarylogic_epi32(low, _mm512_slli_epi32(bytes[2], 16), _mm512_slli_epi32(bytes[3], 24), kOr);
+  }
+
+  __m512i lowest, range;
+};
 
 void split(const uint8_t* x, int64_t pixels, int64_t channels, uint8_t x_min, uint8_t x_max, uint8_t* out,
            int64_t pitch) {
-  const __m512i lowest = _mm512_set1_epi8(static_cast<char>(x_min));
-  const __m512i range = _mm512_set1_epi8(static_cast<char>(x_max - x_min));
-  for (int64_t c = 0; c < channels; c += 16) {
-    const int64_t some = channels - c < 16 ? channels - c : 16;
+  const Bits bits(x_min, x_max);
+  for (int64_t c = 0; c < channels; c += kLanes) {
+    const int64_t some = channels - c < kLanes ? channels - c : kLanes;
+    const FourPixels four{channels, some};
     for (int64_t pixel = 0; pixel < pixels; pixel += 64) {
-      __m512i v[16];
-      load_channels(x + pixel * channels + c, pixels - pixel, channels, some, v);
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) {
-        const __m512i indices = _mm512_min_epu8(_mm512_subs_epu8(v[i], lowest), range);
-        if (i < some) _mm512_storeu_si512(out + (c + i) * pitch + pixel, indices);
+      __m512i v[4] = {};
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const int64_t first = pixel + 16 * i;
+        if (first < pixels) v[i] = bits.of(four, x + first * channels + c, pixels - first);
+      }
+      transpose(v);  // lane l of v[i] is channel 4 * l + i
+      uint8_t* at = out + c * pitch + pixel / 4;
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const auto store = [&](int channel, __m128i sixteen) {
+          if (channel < some) _mm_storeu_si128(reinterpret_cast<__m128i*>(at + channel * pitch), sixteen);
+        };
+        store(i, _mm512_castsi512_si128(v[i]));
+        store(4 + i, _mm512_extracti32x4_epi32(v[i], 1));
+        store(8 + i, _mm512_extracti32x4_epi32(v[i], 2));
+        store(12 + i, _mm512_extracti32x4_epi32(v[i], 3));
       }
     }
   }
 }
 
-// Bytes of a row, every second one at a stride of 2, where they are inside.
-inline __attribute__((always_inline)) __m512i some_bytes(const uint8_t* from, int64_t stride, uint64_t inside,
-                                                         __m512i padding) {
-  if (stride == 1) return _mm512_mask_loadu_epi8(padding, inside, from);
-  const __m256i low = _mm512_cvtepi16_epi8(_mm512_loadu_si512(from));
-  const __m256i high = _mm512_cvtepi16_epi8(_mm512_loadu_si512(from + 64));
-  return _mm512_mask_mov_epi8(padding, inside, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
-}
-
-void join(const PlanesJoin& j, uint8_t* out) {
-  const __m512i padding = _mm512_set1_epi8(static_cast<char>(j.padding));
+void join(const PlanesJoin& j, uint8_t* planes) {
+  // Qword q gets the bits of positions 8 * q to 8 * q + 7 and their neighbours, bytes 2 * q - 1 to 2 * q + 2; byte i of
+  // it then takes those from pixel first + i on. Look-ups ignore what is above the lowest six bits.
+  const __m512i spread = _mm512_add_epi8(
+      _mm512_set_epi64(0x0e0e0e0e0e0e0e0e, 0x0c0c0c0c0c0c0c0c, 0x0a0a0a0a0a0a0a0a, 0x0808080808080808,
+                       0x0606060606060606, 0x0404040404040404, 0x0202020202020202, 0),
+      _mm512_set1_epi64(0x0303030303020100));
+  const __m512i places = _mm512_add_epi8(_mm512_set1_epi64(0x0e0c0a0806040200),
+                                         _mm512_set1_epi8(static_cast<char>(8 + 2 * j.first)));
+  const __m512i padding = _mm512_set1_epi8(static_cast<char>(j.padding * (1 + 4 + 16)));
+  const __m512i fields[3] = {_mm512_set1_epi8(3), _mm512_set1_epi8(12), _mm512_set1_epi8(48)};
   for (int64_t i = 0; i < j.count; i += 64) {
-    const int64_t at = i * j.stride;
-    const __m512i first = some_bytes(j.from[0] + at, j.stride, j.inside[0][i / 64], padding);
-    const __m512i second = some_bytes(j.from[1] + at, j.stride, j.inside[1][i / 64], padding);
-    const __m512i third = some_bytes(j.from[2] + at, j.stride, j.inside[2][i / 64], padding);
-    const __m512i bytes =
-        _mm512_ternarylogic_epi32(first, _mm512_slli_epi16(second, 2), _mm512_slli_epi16(third, 4), 0xfe);
-    _mm512_mask_storeu_epi8(out + i, j.count - i >= 64 ? ~0ull : (1ull << (j.count - i)) - 1, bytes);
+    const uint64_t inside[3] = {j.inside[0][i / 64], j.inside[1][i / 64], j.inside[2][i / 64]};
+    const uint64_t some = j.count - i >= 64 ? ~0ull : (1ull << (j.count - i)) - 1;
+    const uint8_t* bits = j.bits + i / 4 - 1;
+    uint8_t* out = planes + i;
+    for (int64_t c = 0; c < j.channels; ++c, bits += j.pitch, out += j.plane_bytes) {
+      const __m512i spread_bits = _mm512_permutexvar_epi8(spread, _mm512_loadu_si512(bits));
+      __m512i bytes = _mm512_multishift_epi64_epi8(places, spread_bits);
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) {
+        const __m512i padded = _mm512_ternarylogic_epi32(fields[k], padding, bytes, 0xca);  // field ? padding : byte
+        bytes = _mm512_mask_mov_epi8(padded, inside[k], bytes);
+      }
+      if (some == ~0ull) {  // masked stores are slow
+        _mm512_storeu_si512(out, bytes);
+      } else {
+        _mm512_mask_storeu_epi8(out, some, bytes);
+      }
+    }
   }
 }
 
@@ -129,7 +193,7 @@ void join(const PlanesJoin& j, uint8_t* out) {
 template <int channels, int blocks>
 void run_some(const PlanesTile& tile, int first_channel, PlaneSums& out) {
   Widening<channels * blocks> wide;
-  const uint16_t* weights = tile.weights + first_channel;
+  const uint16_t* weights = tile.weights + first_channel * kRunUnit;
   const uint8_t* starts = tile.starts + first_channel;
   for (int64_t first = 0; first < tile.step_count; first += tile.run_steps, starts += kPlaneChannels) {
     const int64_t left = tile.step_count - first, end = first + (left < tile.run_steps ? left : tile.run_steps);
@@ -139,19 +203,26 @@ void run_some(const PlanesTile& tile, int first_channel, PlaneSums& out) {
 #pragma GCC unroll 2
       for (int b = 0; b < blocks; ++b) sums[c][b] = _mm512_set1_epi8(static_cast<char>(starts[c]));
     }
-    for (int64_t step = first; step < end; ++step, weights += kPlaneChannels) {
-      const uint8_t* at = tile.planes + tile.steps[step];
-      __m512i x[blocks];
-#pragma GCC unroll 2
-      for (int b = 0; b < blocks; ++b) x[b] = _mm512_loadu_si512(at + 64 * b);
+    for (int64_t step = first; step < end; step += kRunUnit, weights += kRunUnit * kPlaneChannels) {
+      if constexpr (blocks == 1) {
+        __m512i x[kRunUnit];
+#pragma GCC unroll 4
+        for (int i = 0; i < kRunUnit; ++i) x[i] = _mm512_loadu_si512(tile.planes + tile.steps[step + i]);
 #pragma GCC unroll 16
-      for (int c = 0; c < channels; c += 2) {
-        const __m512i one = _mm512_load_si512(kTable.data() + weights[c]);
-        const __m512i two = _mm512_load_si512(kTable.data() + weights[c + 1]);
-        if constexpr (blocks == 2) {
-          add_four(sums[c][0], sums[c][1], sums[c + 1][0], sums[c + 1][1], one, two, x[0], x[1]);
-        } else {
-          add_two(sums[c][0], sums[c + 1][0], one, two, x[0], x[0]);
+        for (int c = 0; c < channels; ++c) {
+          add_chain(sums[c][0], kTable.data(), reinterpret_cast<const uint8_t*>(weights + c * kRunUnit), 0, x);
+        }
+      } else {
+#pragma GCC unroll 4
+        for (int i = 0; i < kRunUnit; ++i) {
+          const uint8_t* at = tile.planes + tile.steps[step + i];
+          const __m512i x0 = _mm512_loadu_si512(at), x1 = _mm512_loadu_si512(at + 64);
+#pragma GCC unroll 16
+          for (int c = 0; c < channels; c += 2) {
+            const __m512i one = _mm512_load_si512(kTable.data() + weights[c * kRunUnit + i]);
+            const __m512i two = _mm512_load_si512(kTable.data() + weights[(c + 1) * kRunUnit + i]);
+            add_four(sums[c][0], sums[c][1], sums[c + 1][0], sums[c + 1][1], one, two, x0, x1);
+          }
         }
       }
     }
@@ -193,56 +264,50 @@ struct FourOf {
   __m512i rounded[4];
 };
 
-// Bytes of a lane: positions 0, 4, 8, 12, 1, 5, ... of its 16.
-inline __attribute__((always_inline)) __m512i to_bytes(const __m512i (&rounded)[4], __m512i zero_point_words) {
-  const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(rounded[0], rounded[1]), zero_point_words);
-  const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(rounded[2], rounded[3]), zero_point_words);
-  return _mm512_packus_epi16(low, high);
-}
+// Of packed codes, lane l gets those of positions l, l + 4, l + 8, ...: transposed, a vector holds four neighbours.
+alignas(64) constexpr uint8_t kEachFourth[64] = {
+    0,  1,  2,  3,  16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51, 4,  5,  6,  7,  20, 21, 22, 23, 36, 37, 38, 39,
+    52, 53, 54, 55, 8,  9,  10, 11, 24, 25, 26, 27, 40, 41, 42, 43, 56, 57, 58, 59, 12, 13, 14, 15, 28, 29, 30, 31,
+    44, 45, 46, 47, 60, 61, 62, 63};
 
-void store_positions(__m512i (&v)[16], int positions, int channels, uint8_t* y, int64_t pitch) {
-  transpose(v);
-  const __mmask16 mask = channels >= 16 ? 0xffff : static_cast<__mmask16>((1 << channels) - 1);
+template <bool adds>
+void finish_block(const Finish& f, const Requantize& requantize, const PlaneSums& sums, int block, int positions,
+                  const FourPixels& four, const uint8_t* residual, uint8_t* y) {
+  const __m512i each_fourth = _mm512_load_si512(kEachFourth);
+  __m512i codes[16];
+#pragma GCC unroll 16
+  for (int c = 0; c < kLanes; ++c) {
+    const FourOf sums_of(sums.words[c][block], requantize, f.shift, f.bias[c], f.factor[c]);
+    codes[c] = _mm512_permutexvar_epi8(each_fourth, requantize.packed(sums_of.rounded));
+  }
+  transpose(codes);
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
-    const int place = i % 4 * 4 + i / 4;
-    const auto store = [&](int position, __m128i codes) {
-      if (position < positions) _mm_mask_storeu_epi8(y + position * pitch, mask, codes);
-    };
-    store(place, _mm512_castsi512_si128(v[i]));
-    store(16 + place, _mm512_extracti32x4_epi32(v[i], 1));
-    store(32 + place, _mm512_extracti32x4_epi32(v[i], 2));
-    store(48 + place, _mm512_extracti32x4_epi32(v[i], 3));
+    const int left = positions - 4 * i;
+    if (left <= 0) break;
+    const int64_t at = 4 * i * four.pitch;
+    if constexpr (adds) codes[i] = requantize.with_residual(codes[i], four.load(residual + at, left));
+    four.store(y + at, left, codes[i]);
   }
 }
 
 void finish(const Finish& f, const PlaneSums& sums, int positions, int channels, const uint8_t* residual, uint8_t* y,
             int64_t pitch) {
   const Requantize requantize(f);
-  const bool adds = f.kind == OutputKind::kResidual;
-  const __m512i words = _mm512_set1_epi16(static_cast<short>(adds ? 0 : f.zero_point));
-  for (int first = 0; first < positions; first += 64) {
-    const int some = positions - first < 64 ? positions - first : 64;
-    __m512i r[16] = {}, out[16];
-    if (adds) load_channels(residual + first * pitch, some, pitch, channels, r);
-#pragma GCC unroll 16
-    for (int c = 0; c < kLanes; ++c) {
-      FourOf four(sums.words[c][first / 64], requantize, f.shift, f.bias[c], f.factor[c]);
-      if (adds) {
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {
-          const __m512i other = _mm512_and_si512(_mm512_srli_epi32(r[c], 8 * i), _mm512_set1_epi32(255));
-          four.rounded[i] = requantize.with_residual(requantize.from_zero_point(four.rounded[i]), other);
-        }
-      }
-      out[c] = to_bytes(four.rounded, words);
+  const FourPixels four{pitch, channels};
+  for (int first = 0; first < positions; first += kBlockPositions) {
+    const int some = positions - first < kBlockPositions ? positions - first : kBlockPositions;
+    const int block = first / kBlockPositions;
+    if (f.kind == OutputKind::kResidual) {
+      finish_block<true>(f, requantize, sums, block, some, four, residual + first * pitch, y + first * pitch);
+    } else {
+      finish_block<false>(f, requantize, sums, block, some, four, nullptr, y + first * pitch);
     }
-    store_positions(out, some, channels, y + first * pitch, pitch);
   }
 }
 
 }  // namespace
 
-const PlanesKernel kPlanes{130, kRow, split, join, run, finish};
+const PlanesKernel kPlanes{150, kRow, split, join, run, finish};
 
 }  // namespace dqmq::avx512

@@ -5,6 +5,7 @@
 #include <limits>
 #include <mutex>
 
+#include "aligned.h"
 #include "packed.h"
 #include "scratch.h"
 #include "table.h"
@@ -226,8 +227,8 @@ class PlanesConv final : public Conv {
   int shift_;
   int64_t channel_groups_ = 0, step_count_ = 0;
   std::shared_ptr<const Packed> weights_;
-  std::vector<int32_t> bias_;  // [channel_groups][kPlaneChannels]
-  std::vector<float> factor_;  // likewise
+  AlignedVector<int32_t> bias_; // [channel_groups][kPlaneChannels]
+  AlignedVector<float> factor_; // likewise
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const Map> last_map_;
 };

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "aligned.h"
 #include "packed.h"
 #include "scratch.h"
 #include "table.h"
@@ -213,8 +214,8 @@ class TiledConv final : public Conv {
   int shift_ = 0;
   bool compact_ = false, reads_in_place_ = false;
   std::shared_ptr<const Packed> weights_;
-  std::vector<int32_t> bias_;   // [groups][panels][lanes]
-  std::vector<float> factor_;   // likewise
+  AlignedVector<int32_t> bias_;  // [groups][panels][lanes]
+  AlignedVector<float> factor_;  // likewise
   std::vector<uint8_t> halo_;   // an encoded pixel of padding
 };
 

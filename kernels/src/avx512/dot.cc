@@ -9,6 +9,12 @@
 namespace dqmq::avx512 {
 namespace {
 
+using Four = int32_t __attribute__((aligned(1), may_alias));
+
+// So many pointers stay in registers. The others are read again at every step, which is why they are called volatile:
+// GCC 12 would keep them in vector registers, and moves from there cost multiplications.
+constexpr int kPointers = 6;
+
 template <int vectors, int rows>
 void dot_exactly(const Tile& tile) {
   __m512i sums[rows][vectors];
@@ -29,7 +35,8 @@ void dot_exactly(const Tile& tile) {
       for (int v = 0; v < vectors; ++v) w[v] = _mm512_load_si512(weights + 64 * v);
 #pragma GCC unroll 32
       for (int r = 0; r < rows; ++r) {
-        const __m512i codes = _mm512_set1_epi32(*reinterpret_cast<const int32_t __attribute__((aligned(1), may_alias))*>(x[r] + at));
+        const uint8_t* codes_at = (r < kPointers ? x[r] : const_cast<const uint8_t* volatile&>(x[r])) + at;
+        const __m512i codes = _mm512_set1_epi32(*reinterpret_cast<const Four*>(codes_at));
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], codes, w[v]);
       }

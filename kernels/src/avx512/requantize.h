@@ -11,7 +11,7 @@ namespace {
 // In an unnamed namespace: compiled for this instruction set only.
 struct Requantize {
   explicit Requantize(const Finish& f)
-      : shift(_mm_cvtsi32_si128(f.shift)),
+      : shift(_mm512_set1_epi32(f.shift)),
         zero_point(_mm512_set1_epi16(static_cast<short>(f.zero_point))),
         highest(_mm512_set1_ps(static_cast<float>(255 - f.zero_point))),
         own_ratio(_mm512_set1_ps(f.own_ratio)),
@@ -19,7 +19,7 @@ struct Requantize {
         offset(_mm512_set1_ps(f.offset)) {}
 
   __m512 scaled(__m512i sums, const int32_t* bias, const float* factor) const {
-    const __m512i acc = _mm512_add_epi32(_mm512_sll_epi32(sums, shift), _mm512_loadu_si512(bias));
+    const __m512i acc = _mm512_add_epi32(_mm512_sllv_epi32(sums, shift), _mm512_loadu_si512(bias));
     return _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(factor));
   }
 
@@ -53,7 +53,7 @@ struct Requantize {
     return _mm512_cvtepi32_ps(i == 3 ? moved : _mm512_and_si512(moved, _mm512_set1_epi32(255)));
   }
 
-  __m128i shift;
+  __m512i shift;
   __m512i zero_point;  // words
   __m512 highest, own_ratio, residual_ratio, offset;
 };

@@ -4,6 +4,9 @@
 #if defined(__x86_64__)
 #include "avx2/kernels.h"
 #include "avx512/kernels.h"
+#elif defined(__aarch64__)
+#include "dotprod/kernels.h"
+#include "neon/kernels.h"
 #endif
 
 namespace dqmq {
@@ -37,6 +40,17 @@ KernelSet avx512_set() {
   return set;
 }
 
+#elif defined(__aarch64__)
+
+KernelSet neon_set() {
+  KernelSet set = over(portable_set(), Isa::kNeon, neon::kTiles, neon::kTileCount);
+  set.encode = neon::encode;
+  set.finish = neon::finish;
+  return set;
+}
+
+KernelSet dotprod_set() { return over(neon_set(), Isa::kDotProd, dotprod::kTiles, dotprod::kTileCount); }
+
 #endif
 
 }  // namespace
@@ -54,6 +68,10 @@ const KernelSet& kernel_set(Isa isa) {
   static const KernelSet avx2 = avx2_set(), avx512 = avx512_set();
   if (isa == Isa::kAvx2) return avx2;
   if (isa == Isa::kAvx512) return avx512;
+#elif defined(__aarch64__)
+  static const KernelSet neon = neon_set(), dotprod = dotprod_set();
+  if (isa == Isa::kNeon) return neon;
+  if (isa == Isa::kDotProd) return dotprod;
 #endif
   return portable;
 }

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "depthwise_conv.h"
 #include "kernel_set.h"
 #include "planes_conv.h"
 #include "reference/conv.h"
@@ -39,6 +40,7 @@ std::unique_ptr<Conv> Conv::make(const Layer& layer, Isa isa) {
   check(layer);
   if (isa == Isa::kReference) return make_reference(layer);
   const KernelSet& set = kernel_set(isa);
+  if (is_depthwise(set, layer)) return make_depthwise(layer, set);
   const TileKernel* chosen = nullptr;
   double least = std::numeric_limits<double>::infinity();
   for (const TileKernel& kernel : set.tiles) {

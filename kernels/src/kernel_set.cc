@@ -37,6 +37,7 @@ KernelSet avx512_set() {
   set.encode = avx512::encode;
   set.finish = avx512::finish;
   set.planes = &avx512::kPlanes;
+  set.depthwise = &avx512::kDepthwise;
   return set;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "depthwise.h"
 #include "isa.h"
 #include "layer.h"
 #include "planes.h"
@@ -46,7 +47,8 @@ struct KernelSet {
   void (*finish)(const Finish& finish, const int32_t* sums, int lanes, int rows, int channels, const uint8_t* residual,
                  void* y, int64_t pitch);
 
-  const PlanesKernel* planes = nullptr;  // null: none
+  const PlanesKernel* planes = nullptr;        // null: none
+  const DepthwiseKernel* depthwise = nullptr;  // likewise
 };
 
 // The kernels of a level; those it has no better ones for come from the level below.

@@ -1,46 +1,223 @@
-// Depthwise convolution: four taps' bytes are interleaved, so that vpdpbusd multiplies and adds them for 16 channels.
+// Depthwise convolutions for AVX-512 VNNI: see depthwise.h. Blocks of 64 channels, and of 32 or 16 for what is left.
+#include "../depthwise.h"
+
 #include <immintrin.h>
 
-#include "tiles.h"
+#include "kernels.h"
+#include "requantize.h"
 
 namespace dqmq::avx512 {
 namespace {
 
-// Bytes of four taps, channels 0..63 each, to [channel][tap]: out[v] holds channels 16v .. 16v + 15.
-inline __attribute__((always_inline)) void interleave(const __m512i (&taps)[4], __m512i (&out)[4]) {
-  const __m512i ab_low = _mm512_unpacklo_epi8(taps[0], taps[1]), ab_high = _mm512_unpackhi_epi8(taps[0], taps[1]);
-  const __m512i cd_low = _mm512_unpacklo_epi8(taps[2], taps[3]), cd_high = _mm512_unpackhi_epi8(taps[2], taps[3]);
-  out[0] = _mm512_unpacklo_epi16(ab_low, cd_low), out[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
-  out[2] = _mm512_unpacklo_epi16(ab_high, cd_high), out[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
+// Lanes of each vector of channels; four bytes a lane.
+constexpr int kLanes = 16;
+
+// One column of the kernel, interleaved: vectors of 16 channels. Unpacking works within lanes of 128 bits, so of four
+// vectors, vector k has channels 16 * l + 4 * k + (0 .. 3) in its lane l: the order in which packs take them back.
+template <int vectors>
+struct Column {
+  __m512i v[vectors];
+};
+
+alignas(64) constexpr uint8_t kOfOneRow[64] = {0,  16, 32, 48, 1,  17, 33, 49, 2,  18, 34, 50, 3,  19, 35, 51,
+                                               4,  20, 36, 52, 5,  21, 37, 53, 6,  22, 38, 54, 7,  23, 39, 55,
+                                               8,  24, 40, 56, 9,  25, 41, 57, 10, 26, 42, 58, 11, 27, 43, 59,
+                                               12, 28, 44, 60, 13, 29, 45, 61, 14, 30, 46, 62, 15, 31, 47, 63};
+alignas(64) constexpr uint8_t kOfTwoRows[64] = {0,  32, 64, 96,  1,  33, 65, 97,  2,  34, 66, 98,  3,  35, 67, 99,
+                                                4,  36, 68, 100, 5,  37, 69, 101, 6,  38, 70, 102, 7,  39, 71, 103,
+                                                8,  40, 72, 104, 9,  41, 73, 105, 10, 42, 74, 106, 11, 43, 75, 107,
+                                                12, 44, 76, 108, 13, 45, 77, 109, 14, 46, 78, 110, 15, 47, 79, 111};
+
+// How a block reads its input.
+template <int vectors, bool clamps>
+struct Reader {
+  explicit Reader(const DepthwiseRow& row)
+      : row(row), lowest(_mm512_set1_epi8(static_cast<char>(row.x_min))),
+        highest(_mm512_set1_epi8(static_cast<char>(row.x_max))),
+        mask(row.channels >= 64 ? ~0ull : (1ull << row.channels) - 1) {}
+
+  __m512i clamped(__m512i codes) const {
+    return clamps ? _mm512_max_epu8(_mm512_min_epu8(codes, highest), lowest) : codes;
+  }
+
+  // Rows 4 * group to 4 * group + 3 of the kernel at a column of the picture. A row outside is all padding.
+  Column<vectors> column(int64_t at, int64_t group) const {
+    const bool inside = at >= 0 && at < row.width;
+    const int64_t offset = at * row.pixel;
+    const uint8_t* from[kRowGroup];
+#pragma GCC unroll 4
+    for (int i = 0; i < kRowGroup; ++i) {
+      const uint8_t* start = row.rows[group * kRowGroup + i];
+      from[i] = inside && start != nullptr ? start + offset : row.padding;
+    }
+    Column<vectors> out;
+    if constexpr (vectors == 4) {
+      __m512i r[kRowGroup];
+#pragma GCC unroll 4
+      for (int i = 0; i < kRowGroup; ++i) r[i] = clamped(_mm512_loadu_si512(from[i]));
+      const __m512i ab_low = _mm512_unpacklo_epi8(r[0], r[1]), ab_high = _mm512_unpackhi_epi8(r[0], r[1]);
+      const __m512i cd_low = _mm512_unpacklo_epi8(r[2], r[3]), cd_high = _mm512_unpackhi_epi8(r[2], r[3]);
+      out.v[0] = _mm512_unpacklo_epi16(ab_low, cd_low), out.v[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
+      out.v[2] = _mm512_unpacklo_epi16(ab_high, cd_high), out.v[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
+    } else if constexpr (vectors == 2) {
+      const auto half = [&](int i) { return _mm256_maskz_loadu_epi8(static_cast<__mmask32>(mask), from[i]); };
+      const __m512i ab = clamped(_mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(1), 1));
+      const __m512i cd = clamped(_mm512_inserti64x4(_mm512_castsi256_si512(half(2)), half(3), 1));
+      const __m512i first = _mm512_load_si512(kOfTwoRows), second = _mm512_add_epi8(first, _mm512_set1_epi8(16));
+      out.v[0] = _mm512_permutex2var_epi8(ab, first, cd), out.v[1] = _mm512_permutex2var_epi8(ab, second, cd);
+    } else {
+      const auto quarter = [&](int i) { return _mm_maskz_loadu_epi8(static_cast<__mmask16>(mask), from[i]); };
+      __m512i abcd = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(0)), quarter(1), 1);
+      abcd = _mm512_inserti32x4(_mm512_inserti32x4(abcd, quarter(2), 2), quarter(3), 3);
+      out.v[0] = _mm512_permutexvar_epi8(_mm512_load_si512(kOfOneRow), clamped(abcd));
+    }
+    return out;
+  }
+
+  const DepthwiseRow& row;
+  __m512i lowest, highest;
+  __mmask64 mask;
+};
+
+// From sums of a position to its outputs.
+template <int vectors>
+struct Writer {
+  Writer(const Finish& f, int channels, const uint8_t* residual, void* y, int64_t pitch)
+      : finish(f), requantize(f), residual(residual), y(y), pitch(pitch),
+        mask(channels >= 64 ? ~0ull : (1ull << channels) - 1) {}
+
+  __m512 scaled(__m512i sums, int v) const {
+    return requantize.scaled(sums, finish.bias + kLanes * v, finish.factor + kLanes * v);
+  }
+
+  void write(int64_t position, const __m512i (&sums)[vectors]) const {
+    if (finish.kind == OutputKind::kNumbers) return write_numbers(position, sums);
+    __m512i rounded[4] = {};
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) rounded[v] = requantize.rounded(scaled(sums[v], v));
+    __m512i codes = requantize.packed(rounded);
+    if constexpr (vectors < 4) {
+      codes = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), codes);
+    }
+    if (finish.kind == OutputKind::kResidual) {
+      codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8(mask, residual + position * pitch));
+    }
+    store(static_cast<uint8_t*>(y) + position * pitch, codes);
+  }
+
+  void store(uint8_t* to, __m512i codes) const {
+    if constexpr (vectors == 4) {
+      _mm512_storeu_si512(to, codes);
+    } else if (vectors == 2 && static_cast<__mmask32>(~mask) == 0) {  // masked stores are slow
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(codes));
+    } else if (vectors == 1 && static_cast<__mmask16>(~mask) == 0) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_castsi512_si128(codes));
+    } else {
+      _mm512_mask_storeu_epi8(to, mask, codes);
+    }
+  }
+
+  void write_numbers(int64_t position, const __m512i (&sums)[vectors]) const;
+
+  const Finish& finish;
+  Requantize requantize;
+  const uint8_t* residual;
+  void* y;
+  int64_t pitch;
+  __mmask64 mask;
+};
+
+template <int vectors>
+void Writer<vectors>::write_numbers(int64_t position, const __m512i (&sums)[vectors]) const {
+  alignas(64) float values[vectors * kLanes];
+  for (int v = 0; v < vectors; ++v) _mm512_store_ps(values + kLanes * v, scaled(sums[v], v));
+  float* to = static_cast<float*>(y) + position * pitch;
+  for (int c = 0; c < vectors * kLanes; ++c) {
+    if (mask >> c & 1) to[c] = values[vectors == 4 ? c % 16 / 4 * 16 + c / 16 * 4 + c % 4 : c];
+  }
+}
+
+// Kernels up to 4 x 3 at a stride of 1 or 2: columns stay in registers from position to position, and weights serve
+// several positions at a time.
+template <int vectors, bool clamps, int stride>
+void slide(const DepthwiseRow& row, const Writer<vectors>& writer) {
+  constexpr int positions = 3 - stride, columns = stride * (positions - 1) + 3;
+  const Reader<vectors, clamps> reader(row);
+  Column<vectors> c[columns];
+#pragma GCC unroll 2
+  for (int i = 0; i < 3 - stride; ++i) c[i] = reader.column(row.first_column + i, 0);
+  for (int64_t position = 0; position < row.out_w; position += positions) {
+#pragma GCC unroll 5
+    for (int i = 3 - stride; i < columns; ++i) c[i] = reader.column(row.first_column + position * stride + i, 0);
+    __m512i sums[positions][vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 2
+      for (int p = 0; p < positions; ++p) sums[p][v] = _mm512_setzero_si512();
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) {
+        const __m512i weights = _mm512_load_si512(row.weights + (k * vectors + v) * 64);
+#pragma GCC unroll 2
+        for (int p = 0; p < positions; ++p) {
+          sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], c[p * stride + k].v[v], weights);
+        }
+      }
+    }
+    writer.write(position, sums[0]);
+    if (positions == 2 && position + 1 < row.out_w) writer.write(position + 1, sums[positions - 1]);
+#pragma GCC unroll 2
+    for (int i = 0; i < 3 - stride; ++i) c[i] = c[i + positions * stride];
+  }
+}
+
+// Any kernel, stride and dilation.
+template <int vectors, bool clamps>
+void walk(const DepthwiseRow& row, const Writer<vectors>& writer) {
+  const Reader<vectors, clamps> reader(row);
+  for (int64_t position = 0; position < row.out_w; ++position) {
+    __m512i sums[vectors] = {};
+    const uint8_t* weights = row.weights;
+    for (int64_t group = 0; group < row.row_groups; ++group) {
+      for (int64_t k = 0; k < row.kernel_w; ++k, weights += 64 * vectors) {
+        const int64_t at = row.first_column + position * row.stride_w + k * row.dilation_w;
+        const Column<vectors> column = reader.column(at, group);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+          sums[v] = _mm512_dpbusd_epi32(sums[v], column.v[v], _mm512_load_si512(weights + 64 * v));
+        }
+      }
+    }
+    writer.write(position, sums);
+  }
+}
+
+template <int vectors, bool clamps>
+void run_clamped(const DepthwiseRow& row, const Writer<vectors>& writer) {
+  const bool slides = row.kernel_w == 3 && row.dilation_w == 1 && row.row_groups == 1;
+  if (slides && row.stride_w == 1) return slide<vectors, clamps, 1>(row, writer);
+  if (slides && row.stride_w == 2) return slide<vectors, clamps, 2>(row, writer);
+  walk<vectors, clamps>(row, writer);
+}
+
+template <int vectors>
+void run_block(const DepthwiseRow& row, const Finish& f, const uint8_t* residual, void* y, int64_t pitch) {
+  const Writer<vectors> writer(f, row.channels, residual, y, pitch);
+  const bool clamps = row.x_min > 0 || row.x_max < 255;
+  (clamps ? run_clamped<vectors, true> : run_clamped<vectors, false>)(row, writer);
+}
+
+void run(const DepthwiseRow& row, int lanes, const Finish& f, const uint8_t* residual, void* y, int64_t pitch) {
+  (lanes == 64 ? run_block<4> : lanes == 32 ? run_block<2> : run_block<1>)(row, f, residual, y, pitch);
+}
+
+int lanes_for(int64_t channels) { return channels >= 64 ? 64 : channels > 16 ? 32 : 16; }
+
+int lane_of(int lanes, int channel) {
+  return lanes == 64 ? channel % 16 / 4 * 16 + channel / 16 * 4 + channel % 4 : channel;
 }
 
 }  // namespace
 
-template <int vectors>
-void depthwise(int count, const Tile& tile) {
-  // unpacking works within lanes of 128 bits: loads put the channels where they come out in order
-  constexpr __mmask64 kLoaded = vectors == 4 ? ~0ull : (1ull << (16 * vectors)) - 1;
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  for (int r = 0; r < count; ++r) {
-    __m512i sums[4] = {};
-    const uint8_t* weights = tile.weights;
-    for (int64_t tap = 0; tap < tile.segment_count; tap += 4, weights += 64 * vectors) {
-      __m512i taps[4], codes[4];
-      for (int i = 0; i < 4; ++i) {
-        taps[i] = _mm512_permutexvar_epi32(
-            order, _mm512_maskz_loadu_epi8(kLoaded, tile.positions[r] + tile.segments[tap + i]));
-      }
-      interleave(taps, codes);
-      for (int v = 0; v < vectors; ++v) {
-        sums[v] = _mm512_dpbusd_epi32(sums[v], codes[v], _mm512_load_si512(weights + 64 * v));
-      }
-    }
-    for (int v = 0; v < vectors; ++v) _mm512_store_si512(tile.sums + (r * vectors + v) * 16, sums[v]);
-  }
-}
-
-template void depthwise<4>(int, const Tile&);
-template void depthwise<2>(int, const Tile&);
-template void depthwise<1>(int, const Tile&);
+const DepthwiseKernel kDepthwise{lanes_for, lane_of, run};
 
 }  // namespace dqmq::avx512

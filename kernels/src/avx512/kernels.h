@@ -15,5 +15,6 @@ void finish(const Finish& finish, const int32_t* sums, int lanes, int rows, int 
             void* y, int64_t pitch);
 
 extern const PlanesKernel kPlanes;
+extern const DepthwiseKernel kDepthwise;
 
 }  // namespace dqmq::avx512

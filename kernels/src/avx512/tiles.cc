@@ -12,9 +12,6 @@ const TileKernel kTiles[] = {
     {"dot 48", Encoding::kBytes, 8, 48, 0, kAnyProduct, nullptr, 62, dot<3, 8>},
     {"dot 32", Encoding::kBytes, 14, 32, 0, kAnyProduct, nullptr, 60, dot<2, 14>},
     {"dot 16", Encoding::kBytes, 24, 16, 0, kAnyProduct, nullptr, 52, dot<1, 24>},
-    {"depthwise 64", Encoding::kDepthwise, 8, 64, 0, kAnyProduct, nullptr, 20, depthwise<4>},
-    {"depthwise 32", Encoding::kDepthwise, 8, 32, 0, kAnyProduct, nullptr, 18, depthwise<2>},
-    {"depthwise 16", Encoding::kDepthwise, 8, 16, 0, kAnyProduct, nullptr, 12, depthwise<1>},
 };
 const int kTileCount = sizeof(kTiles) / sizeof(kTiles[0]);
 

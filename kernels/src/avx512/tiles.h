@@ -17,8 +17,4 @@ void dot(int count, const Tile& tile);
 template <int vectors, int rows>
 void table(int count, const Tile& tile);
 
-// `vectors` of 16 channels, any number of positions.
-template <int vectors>
-void depthwise(int count, const Tile& tile);
-
 }  // namespace dqmq::avx512

@@ -7,6 +7,11 @@
 
 #include "tiles.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC would move so many products ahead that sums no longer fit the registers.
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
 namespace dqmq::neon {
 namespace {
 

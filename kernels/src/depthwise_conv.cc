@@ -1,0 +1,153 @@
+#include "depthwise_conv.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "aligned.h"
+#include "packed.h"
+#include "scratch.h"
+
+namespace dqmq {
+namespace {
+
+constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 16;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Channels that are worked on together.
+struct Block {
+  int64_t channel, lane;  // the first of each
+  int lanes, channels;
+};
+
+class DepthwiseConv final : public Conv {
+ public:
+  DepthwiseConv(const Layer& layer, const KernelSet& set)
+      : isa_(set.isa), kernel_(*set.depthwise), geometry_(layer.geometry), output_(layer.output), x_min_(layer.x_min),
+        x_max_(layer.x_max), shift_(8 - layer.weight_bits) {
+    const int64_t channels = geometry_.out_channels;
+    for (int64_t channel = 0; channel < channels;) {
+      const int lanes = kernel_.lanes(channels - channel);
+      blocks_.push_back({channel, lanes_, lanes, static_cast<int>(std::min<int64_t>(lanes, channels - channel))});
+      channel += lanes, lanes_ += lanes;
+    }
+    row_groups_ = ceil_div(geometry_.kernel_h, kRowGroup);
+    padding_.assign(static_cast<size_t>(lanes_), layer.x_zero_point);
+    const std::vector<int8_t> codes = unpack_codes(layer);
+    weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
+    fold(layer, codes);
+  }
+
+  std::string path() const override { return std::string(name(isa_)) + " depthwise"; }
+
+  void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
+    check(geometry_, x);
+    const Geometry& g = geometry_;
+    const int64_t out_h = g.out_h(x.h), out_w = g.out_w(x.w), rows = x.n * out_h;
+    if (rows == 0 || out_w == 0) return;
+    const int64_t macs = rows * out_w * g.out_channels * g.kernel_h * g.kernel_w;
+    const int64_t tasks = std::clamp<int64_t>(macs / kTaskMacs, 1, std::min(kMostTasks, rows));
+    parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
+      const int64_t t = static_cast<int64_t>(task);
+      for (int64_t row = t * rows / tasks; row < (t + 1) * rows / tasks; ++row) {
+        const int64_t at = row * out_w * g.out_channels;
+        run_row(x, row / out_h, row % out_h, residual ? residual + at : nullptr,
+                static_cast<uint8_t*>(y) + at * static_cast<int64_t>(output_.element_size()));
+      }
+    });
+  }
+
+ private:
+  void run_row(const Input& x, int64_t image, int64_t out_row, const uint8_t* residual, uint8_t* y) const {
+    const Geometry& g = geometry_;
+    DepthwiseRow row{};
+    row.width = x.w, row.pixel = g.in_channels, row.first_column = -g.pad_left;
+    row.row_groups = row_groups_, row.kernel_w = g.kernel_w, row.stride_w = g.stride_w, row.dilation_w = g.dilation_w;
+    row.out_w = g.out_w(x.w), row.x_min = x_min_, row.x_max = x_max_;
+    const uint8_t* inputs[kMostRowGroups * kRowGroup] = {};  // null: a row of padding
+    for (int64_t i = 0; i < g.kernel_h; ++i) {
+      const int64_t at = out_row * g.stride_h + i * g.dilation_h - g.pad_top;
+      if (at >= 0 && at < x.h) inputs[i] = x.data + (image * x.h + at) * x.w * g.in_channels;
+    }
+    for (const Block& block : blocks_) {
+      row.padding = padding_.data() + block.lane;
+      row.weights = weights_->data() + block.lane * row_groups_ * g.kernel_w * kRowGroup;
+      row.channels = block.channels;
+      for (int64_t i = 0; i < row_groups_ * kRowGroup; ++i) {
+        row.rows[i] = inputs[i] ? inputs[i] + block.channel : nullptr;
+      }
+      const Finish finish{output_.kind,       shift_,            bias_.data() + block.lane, factor_.data() + block.lane,
+                          output_.zero_point, output_.own_ratio, output_.residual_ratio,    output_.offset};
+      kernel_.run(row, block.lanes, finish, residual ? residual + block.channel : nullptr,
+                  y + block.channel * static_cast<int64_t>(output_.element_size()), g.out_channels);
+    }
+  }
+
+  // [blocks] of [row_groups][kernel_w][lanes][kRowGroup].
+  std::shared_ptr<Packed> pack(const std::vector<int8_t>& codes) const {
+    const Geometry& g = geometry_;
+    auto packed = std::make_shared<Packed>(static_cast<size_t>(lanes_ * row_groups_ * g.kernel_w * kRowGroup));
+    for (const Block& block : blocks_) {
+      uint8_t* to = packed->data() + block.lane * row_groups_ * g.kernel_w * kRowGroup;
+      for (int c = 0; c < block.channels; ++c) {
+        const int64_t lane = kernel_.lane_of(block.lanes, c);
+        for (int64_t y = 0; y < g.kernel_h; ++y) {
+          for (int64_t x = 0; x < g.kernel_w; ++x) {
+            const int8_t code = codes[static_cast<size_t>(((block.channel + c) * g.kernel_h + y) * g.kernel_w + x)];
+            to[((y / kRowGroup * g.kernel_w + x) * block.lanes + lane) * kRowGroup + y % kRowGroup] =
+                static_cast<uint8_t>(code);
+          }
+        }
+      }
+    }
+    return packed;
+  }
+
+  // The bias makes up for the zero point, which stays in the codes.
+  void fold(const Layer& layer, const std::vector<int8_t>& codes) {
+    bias_.assign(static_cast<size_t>(lanes_), 0);
+    factor_.assign(static_cast<size_t>(lanes_), 0.0f);
+    const int64_t count = geometry_.codes_per_channel();
+    for (const Block& block : blocks_) {
+      for (int c = 0; c < block.channels; ++c) {
+        const size_t channel = static_cast<size_t>(block.channel + c);
+        const size_t lane = static_cast<size_t>(block.lane + kernel_.lane_of(block.lanes, c));
+        uint32_t correction = 0;  // unsigned arithmetic wraps as int32 sums do
+        for (int64_t i = 0; i < count; ++i) {
+          correction -= static_cast<uint32_t>(layer.x_zero_point * codes[channel * static_cast<size_t>(count) + static_cast<size_t>(i)]);
+        }
+        bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << shift_));
+        factor_[lane] = layer.output.factor[channel];
+      }
+    }
+  }
+
+  Isa isa_;
+  const DepthwiseKernel& kernel_;
+  Geometry geometry_;
+  Output output_;
+  uint8_t x_min_, x_max_;
+  int shift_;
+  std::vector<Block> blocks_;
+  int64_t lanes_ = 0, row_groups_ = 0;
+  AlignedVector<uint8_t> padding_;  // [lanes]
+  std::shared_ptr<const Packed> weights_;
+  AlignedVector<int32_t> bias_;  // [lanes]
+  AlignedVector<float> factor_;  // likewise
+};
+
+}  // namespace
+
+bool is_depthwise(const KernelSet& set, const Layer& layer) {
+  const Geometry& g = layer.geometry;
+  const bool one_to_one = g.groups == g.in_channels && g.groups == g.out_channels && g.groups > 1;
+  // padding passes through the same clamp as codes do
+  const bool padding_fits = layer.x_zero_point >= layer.x_min && layer.x_zero_point <= layer.x_max;
+  return set.depthwise != nullptr && one_to_one && padding_fits && g.kernel_h <= kMostRowGroups * kRowGroup;
+}
+
+std::unique_ptr<Conv> make_depthwise(const Layer& layer, const KernelSet& set) {
+  return std::make_unique<DepthwiseConv>(layer, set);
+}
+
+}  // namespace dqmq

@@ -13,15 +13,16 @@
 
 namespace dqmq {
 
-constexpr int kRowGroup = 4, kMostRowGroups = 4;
+constexpr int kRowGroup = 4, kMostRowGroups = 2;
 constexpr int kDepthwiseLanes = 64;
 
 struct Finish;
 
 // A row of output, of one block of channels.
 struct DepthwiseRow {
-  const uint8_t* rows[kMostRowGroups * kRowGroup];  // of the kernel, at the block's first channel; any where weights are 0
-  const uint8_t* padding;     // of that channel, for columns outside
+  const uint8_t* rows[kMostRowGroups * kRowGroup];  // of the kernel, at the block's first channel
+  int64_t inside[kMostRowGroups * kRowGroup];       // -1, or 0 for rows outside the picture or beyond the kernel
+  const uint8_t* padding;     // a pixel of the block, for what is outside
   int64_t width, pixel;       // columns of the rows, bytes from one to the next
   int64_t first_column;       // of the first output position: -pad_left
   int64_t row_groups, kernel_w, stride_w, dilation_w, out_w;

@@ -64,18 +64,18 @@ class DepthwiseConv final : public Conv {
     row.width = x.w, row.pixel = g.in_channels, row.first_column = -g.pad_left;
     row.row_groups = row_groups_, row.kernel_w = g.kernel_w, row.stride_w = g.stride_w, row.dilation_w = g.dilation_w;
     row.out_w = g.out_w(x.w), row.x_min = x_min_, row.x_max = x_max_;
-    const uint8_t* inputs[kMostRowGroups * kRowGroup] = {};  // null: a row of padding
-    for (int64_t i = 0; i < g.kernel_h; ++i) {
+    const uint8_t* inputs[kMostRowGroups * kRowGroup];
+    for (int64_t i = 0; i < row_groups_ * kRowGroup; ++i) {
       const int64_t at = out_row * g.stride_h + i * g.dilation_h - g.pad_top;
-      if (at >= 0 && at < x.h) inputs[i] = x.data + (image * x.h + at) * x.w * g.in_channels;
+      const bool inside = i < g.kernel_h && at >= 0 && at < x.h;
+      inputs[i] = x.data + (inside ? (image * x.h + at) * x.w * g.in_channels : 0);
+      row.inside[i] = -static_cast<int64_t>(inside);
     }
     for (const Block& block : blocks_) {
       row.padding = padding_.data() + block.lane;
       row.weights = weights_->data() + block.lane * row_groups_ * g.kernel_w * kRowGroup;
       row.channels = block.channels;
-      for (int64_t i = 0; i < row_groups_ * kRowGroup; ++i) {
-        row.rows[i] = inputs[i] ? inputs[i] + block.channel : nullptr;
-      }
+      for (int64_t i = 0; i < row_groups_ * kRowGroup; ++i) row.rows[i] = inputs[i] + block.channel;
       const Finish finish{output_.kind,       shift_,            bias_.data() + block.lane, factor_.data() + block.lane,
                           output_.zero_point, output_.own_ratio, output_.residual_ratio,    output_.offset};
       kernel_.run(row, block.lanes, finish, residual ? residual + block.channel : nullptr,

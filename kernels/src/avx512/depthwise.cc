@@ -28,28 +28,36 @@ alignas(64) constexpr uint8_t kOfTwoRows[64] = {0,  32, 64, 96,  1,  33, 65, 97,
                                                 8,  40, 72, 104, 9,  41, 73, 105, 10, 42, 74, 106, 11, 43, 75, 107,
                                                 12, 44, 76, 108, 13, 45, 77, 109, 14, 46, 78, 110, 15, 47, 79, 111};
 
-// How a block reads its input.
+// How a block reads rows 4 * group to 4 * group + 3 of its kernel. Rows and columns outside are all padding; there are
+// no branches, since at narrow pictures every second one would be guessed wrong.
 template <int vectors, bool clamps>
 struct Reader {
-  explicit Reader(const DepthwiseRow& row)
-      : row(row), lowest(_mm512_set1_epi8(static_cast<char>(row.x_min))),
+  Reader(const DepthwiseRow& row, int64_t group)
+      : padding(row.padding), width(row.width), pixel(row.pixel),
+        lowest(_mm512_set1_epi8(static_cast<char>(row.x_min))),
         highest(_mm512_set1_epi8(static_cast<char>(row.x_max))),
-        mask(row.channels >= 64 ? ~0ull : (1ull << row.channels) - 1) {}
+        mask(row.channels >= 64 ? ~0ull : (1ull << row.channels) - 1) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kRowGroup; ++i) {
+      const int64_t at = group * kRowGroup + i;
+      offsets[i] = row.rows[at] - padding, inside[i] = row.inside[at];
+    }
+  }
+
+  const uint8_t* at_column(int64_t at, int i) const {
+    const int64_t is_inside = -static_cast<int64_t>(at >= 0 && at < width);
+    return padding + ((offsets[i] + at * pixel) & is_inside & inside[i]);
+  }
 
   __m512i clamped(__m512i codes) const {
     return clamps ? _mm512_max_epu8(_mm512_min_epu8(codes, highest), lowest) : codes;
   }
 
-  // Rows 4 * group to 4 * group + 3 of the kernel at a column of the picture. A row outside is all padding.
-  Column<vectors> column(int64_t at, int64_t group) const {
-    const bool inside = at >= 0 && at < row.width;
-    const int64_t offset = at * row.pixel;
+  // A column of the picture.
+  inline __attribute__((always_inline)) Column<vectors> column(int64_t at) const {
     const uint8_t* from[kRowGroup];
 #pragma GCC unroll 4
-    for (int i = 0; i < kRowGroup; ++i) {
-      const uint8_t* start = row.rows[group * kRowGroup + i];
-      from[i] = inside && start != nullptr ? start + offset : row.padding;
-    }
+    for (int i = 0; i < kRowGroup; ++i) from[i] = at_column(at, i);
     Column<vectors> out;
     if constexpr (vectors == 4) {
       __m512i r[kRowGroup];
@@ -74,7 +82,9 @@ struct Reader {
     return out;
   }
 
-  const DepthwiseRow& row;
+  // copies, which stores to y cannot change
+  const uint8_t* padding;
+  int64_t width, pixel, offsets[kRowGroup], inside[kRowGroup];
   __m512i lowest, highest;
   __mmask64 mask;
 };
@@ -90,7 +100,7 @@ struct Writer {
     return requantize.scaled(sums, finish.bias + kLanes * v, finish.factor + kLanes * v);
   }
 
-  void write(int64_t position, const __m512i (&sums)[vectors]) const {
+  inline __attribute__((always_inline)) void write(int64_t position, const __m512i (&sums)[vectors]) const {
     if (finish.kind == OutputKind::kNumbers) return write_numbers(position, sums);
     __m512i rounded[4] = {};
 #pragma GCC unroll 4
@@ -119,7 +129,7 @@ struct Writer {
 
   void write_numbers(int64_t position, const __m512i (&sums)[vectors]) const;
 
-  const Finish& finish;
+  Finish finish;
   Requantize requantize;
   const uint8_t* residual;
   void* y;
@@ -142,13 +152,15 @@ void Writer<vectors>::write_numbers(int64_t position, const __m512i (&sums)[vect
 template <int vectors, bool clamps, int stride>
 void slide(const DepthwiseRow& row, const Writer<vectors>& writer) {
   constexpr int positions = 3 - stride, columns = stride * (positions - 1) + 3;
-  const Reader<vectors, clamps> reader(row);
+  const Reader<vectors, clamps> reader(row, 0);
+  const int64_t out_w = row.out_w, first_column = row.first_column;
+  const uint8_t* const all_weights = row.weights;
   Column<vectors> c[columns];
 #pragma GCC unroll 2
-  for (int i = 0; i < 3 - stride; ++i) c[i] = reader.column(row.first_column + i, 0);
-  for (int64_t position = 0; position < row.out_w; position += positions) {
+  for (int i = 0; i < 3 - stride; ++i) c[i] = reader.column(first_column + i);
+  for (int64_t position = 0; position < out_w; position += positions) {
 #pragma GCC unroll 5
-    for (int i = 3 - stride; i < columns; ++i) c[i] = reader.column(row.first_column + position * stride + i, 0);
+    for (int i = 3 - stride; i < columns; ++i) c[i] = reader.column(first_column + position * stride + i);
     __m512i sums[positions][vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
@@ -156,7 +168,7 @@ void slide(const DepthwiseRow& row, const Writer<vectors>& writer) {
       for (int p = 0; p < positions; ++p) sums[p][v] = _mm512_setzero_si512();
 #pragma GCC unroll 3
       for (int k = 0; k < 3; ++k) {
-        const __m512i weights = _mm512_load_si512(row.weights + (k * vectors + v) * 64);
+        const __m512i weights = _mm512_load_si512(all_weights + (k * vectors + v) * 64);
 #pragma GCC unroll 2
         for (int p = 0; p < positions; ++p) {
           sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], c[p * stride + k].v[v], weights);
@@ -164,7 +176,7 @@ void slide(const DepthwiseRow& row, const Writer<vectors>& writer) {
       }
     }
     writer.write(position, sums[0]);
-    if (positions == 2 && position + 1 < row.out_w) writer.write(position + 1, sums[positions - 1]);
+    if (positions == 2 && position + 1 < out_w) writer.write(position + 1, sums[positions - 1]);
 #pragma GCC unroll 2
     for (int i = 0; i < 3 - stride; ++i) c[i] = c[i + positions * stride];
   }
@@ -173,14 +185,14 @@ void slide(const DepthwiseRow& row, const Writer<vectors>& writer) {
 // Any kernel, stride and dilation.
 template <int vectors, bool clamps>
 void walk(const DepthwiseRow& row, const Writer<vectors>& writer) {
-  const Reader<vectors, clamps> reader(row);
   for (int64_t position = 0; position < row.out_w; ++position) {
     __m512i sums[vectors] = {};
     const uint8_t* weights = row.weights;
     for (int64_t group = 0; group < row.row_groups; ++group) {
+      const Reader<vectors, clamps> reader(row, group);
       for (int64_t k = 0; k < row.kernel_w; ++k, weights += 64 * vectors) {
         const int64_t at = row.first_column + position * row.stride_w + k * row.dilation_w;
-        const Column<vectors> column = reader.column(at, group);
+        const Column<vectors> column = reader.column(at);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
           sums[v] = _mm512_dpbusd_epi32(sums[v], column.v[v], _mm512_load_si512(weights + 64 * v));

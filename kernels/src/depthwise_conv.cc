@@ -23,8 +23,8 @@ struct Block {
 class DepthwiseConv final : public Conv {
  public:
   DepthwiseConv(const Layer& layer, const KernelSet& set)
-      : isa_(set.isa), kernel_(*set.depthwise), geometry_(layer.geometry), output_(layer.output), x_min_(layer.x_min),
-        x_max_(layer.x_max), shift_(8 - layer.weight_bits) {
+      : isa_(set.isa), kernel_(*set.depthwise), geometry_(layer.geometry), finish_(make_finish(layer.output, 8 - layer.weight_bits)),
+        element_size_(static_cast<int64_t>(layer.output.element_size())), x_min_(layer.x_min), x_max_(layer.x_max) {
     const int64_t channels = geometry_.out_channels;
     for (int64_t channel = 0; channel < channels;) {
       const int lanes = kernel_.lanes(channels - channel);
@@ -36,6 +36,9 @@ class DepthwiseConv final : public Conv {
     const std::vector<int8_t> codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
     fold(layer, codes);
+    for (const Block& block : blocks_) {
+      finishes_.push_back(finishes(finish_, bias_.data() + block.lane, factor_.data() + block.lane, 1, 0).front());
+    }
   }
 
   std::string path() const override { return std::string(name(isa_)) + " depthwise"; }
@@ -52,7 +55,7 @@ class DepthwiseConv final : public Conv {
       for (int64_t row = t * rows / tasks; row < (t + 1) * rows / tasks; ++row) {
         const int64_t at = row * out_w * g.out_channels;
         run_row(x, row / out_h, row % out_h, residual ? residual + at : nullptr,
-                static_cast<uint8_t*>(y) + at * static_cast<int64_t>(output_.element_size()));
+                static_cast<uint8_t*>(y) + at * element_size_);
       }
     });
   }
@@ -71,15 +74,14 @@ class DepthwiseConv final : public Conv {
       inputs[i] = x.data + (inside ? (image * x.h + at) * x.w * g.in_channels : 0);
       row.inside[i] = -static_cast<int64_t>(inside);
     }
-    for (const Block& block : blocks_) {
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      const Block& block = blocks_[i];
       row.padding = padding_.data() + block.lane;
       row.weights = weights_->data() + block.lane * row_groups_ * g.kernel_w * kRowGroup;
       row.channels = block.channels;
-      for (int64_t i = 0; i < row_groups_ * kRowGroup; ++i) row.rows[i] = inputs[i] + block.channel;
-      const Finish finish{output_.kind,       shift_,            bias_.data() + block.lane, factor_.data() + block.lane,
-                          output_.zero_point, output_.own_ratio, output_.residual_ratio,    output_.offset};
-      kernel_.run(row, block.lanes, finish, residual ? residual + block.channel : nullptr,
-                  y + block.channel * static_cast<int64_t>(output_.element_size()), g.out_channels);
+      for (int64_t k = 0; k < row_groups_ * kRowGroup; ++k) row.rows[k] = inputs[k] + block.channel;
+      kernel_.run(row, block.lanes, finishes_[i], residual ? residual + block.channel : nullptr,
+                  y + block.channel * element_size_, g.out_channels);
     }
   }
 
@@ -116,7 +118,7 @@ class DepthwiseConv final : public Conv {
         for (int64_t i = 0; i < count; ++i) {
           correction -= static_cast<uint32_t>(layer.x_zero_point * codes[channel * static_cast<size_t>(count) + static_cast<size_t>(i)]);
         }
-        bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << shift_));
+        bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << finish_.shift));
         factor_[lane] = layer.output.factor[channel];
       }
     }
@@ -125,9 +127,10 @@ class DepthwiseConv final : public Conv {
   Isa isa_;
   const DepthwiseKernel& kernel_;
   Geometry geometry_;
-  Output output_;
+  Finish finish_;                 // but for the constants
+  std::vector<Finish> finishes_;  // of each block
+  int64_t element_size_;
   uint8_t x_min_, x_max_;
-  int shift_;
   std::vector<Block> blocks_;
   int64_t lanes_ = 0, row_groups_ = 0;
   AlignedVector<uint8_t> padding_;  // [lanes]

@@ -1,5 +1,8 @@
 #include "kernel_set.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "portable/kernels.h"
 #if defined(__x86_64__)
 #include "avx2/kernels.h"
@@ -61,6 +64,20 @@ int64_t Encoder::units() const { return (channels + facts(encoding).depth - 1) /
 int64_t Encoder::pixel_bytes() const {
   if (facts(encoding).is_table) return groups * units() * 2;
   return groups * channels * (encoding == Encoding::kWords ? 2 : 1);
+}
+
+Finish make_finish(const Output& output, int shift) {
+  const bool is_small = std::all_of(output.factor.begin(), output.factor.end(), [](float f) { return std::abs(f) < 0.5f; });
+  const float most = 255 * (std::abs(output.own_ratio) + std::abs(output.residual_ratio)) + std::abs(output.offset);
+  return {output.kind, shift, nullptr, nullptr, output.zero_point, output.own_ratio, output.residual_ratio,
+          output.offset, is_small && most < 1 << 30};
+}
+
+std::vector<Finish> finishes(const Finish& finish, const int32_t* bias, const float* factor, int64_t panels,
+                             int64_t lanes) {
+  std::vector<Finish> all(static_cast<size_t>(panels), finish);
+  for (Finish& each : all) each.bias = bias, each.factor = factor, bias += lanes, factor += lanes;
+  return all;
 }
 
 const KernelSet& kernel_set(Isa isa) {

@@ -33,7 +33,15 @@ struct Finish {
   const float* factor;  // likewise
   int32_t zero_point;
   float own_ratio, residual_ratio, offset;
+  bool is_tame = false;  // what is rounded is far below 2^31
 };
+
+// All but the constants.
+Finish make_finish(const Output& output, int shift);
+
+// One for each panel, with its constants.
+std::vector<Finish> finishes(const Finish& finish, const int32_t* bias, const float* factor, int64_t panels,
+                             int64_t lanes);
 
 struct KernelSet {
   Isa isa;

@@ -55,14 +55,14 @@ struct Map {
 class PlanesConv final : public Conv {
  public:
   PlanesConv(const Layer& layer, const KernelSet& set)
-      : isa_(set.isa), kernel_(*set.planes), geometry_(layer.geometry), output_(layer.output), x_min_(layer.x_min),
-        x_max_(layer.x_max), padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)),
-        shift_(8 - layer.weight_bits) {
+      : isa_(set.isa), kernel_(*set.planes), geometry_(layer.geometry), finish_(make_finish(layer.output, 8 - layer.weight_bits)), x_min_(layer.x_min),
+        x_max_(layer.x_max), padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)) {
     channel_groups_ = ceil_div(geometry_.out_channels, kPlaneChannels);
     step_count_ = ceil_div(geometry_.in_channels * geometry_.kernel_h, kRunUnit) * kRunUnit;
     const std::vector<int8_t> codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
     fold(layer, codes);
+    finishes_ = finishes(finish_, bias_.data(), factor_.data(), channel_groups_, kPlaneChannels);
   }
 
   std::string path() const override { return std::string(name(isa_)) + " planes"; }
@@ -147,7 +147,7 @@ class PlanesConv final : public Conv {
       for (int64_t i = 0; i < count; ++i, ++code) {
         correction += static_cast<uint32_t>(lowest_product(*code) - codes_less * *code);
       }
-      bias_[channel] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << shift_));
+      bias_[channel] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << finish_.shift));
       factor_[channel] = layer.output.factor[channel];
     }
   }
@@ -211,10 +211,7 @@ class PlanesConv final : public Conv {
                   blocks, sums);
       const int64_t channel = group * kPlaneChannels, at = first * geometry_.out_channels + channel;
       const int channels = static_cast<int>(std::min<int64_t>(kPlaneChannels, geometry_.out_channels - channel));
-      const size_t constants = static_cast<size_t>(channel);
-      const Finish finish{output_.kind,       shift_,            bias_.data() + constants, factor_.data() + constants,
-                          output_.zero_point, output_.own_ratio, output_.residual_ratio,   output_.offset};
-      kernel_.finish(finish, sums, static_cast<int>(positions), channels, residual ? residual + at : nullptr, y + at,
+      kernel_.finish(finishes_[static_cast<size_t>(group)], sums, static_cast<int>(positions), channels, residual ? residual + at : nullptr, y + at,
                      geometry_.out_channels);
     }
   }
@@ -222,9 +219,9 @@ class PlanesConv final : public Conv {
   Isa isa_;
   const PlanesKernel& kernel_;
   Geometry geometry_;
-  Output output_;
+  Finish finish_;                 // but for the constants
+  std::vector<Finish> finishes_;  // of each group of channels
   uint8_t x_min_, x_max_, padding_;
-  int shift_;
   int64_t channel_groups_ = 0, step_count_ = 0;
   std::shared_ptr<const Packed> weights_;
   AlignedVector<int32_t> bias_; // [channel_groups][kPlaneChannels]

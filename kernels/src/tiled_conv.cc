@@ -28,7 +28,8 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 class TiledConv final : public Conv {
  public:
   TiledConv(const Layer& layer, const KernelSet& set, const TileKernel& kernel)
-      : set_(set), kernel_(kernel), geometry_(layer.geometry), output_(layer.output), steps_(layer, kernel) {
+      : set_(set), kernel_(kernel), geometry_(layer.geometry), finish_(make_finish(layer.output, 8 - layer.weight_bits)),
+        element_size_(static_cast<int64_t>(layer.output.element_size())), steps_(layer, kernel) {
     const Geometry& g = geometry_;
     const EncodingFacts f = facts(kernel.encoding);
     encoder_ = {kernel.encoding, g.groups, g.in_per_group(), layer.x_min, layer.x_max, kernel.table_row};
@@ -37,10 +38,10 @@ class TiledConv final : public Conv {
     group_channels_ = g.out_channels / groups_;
     group_bytes_ = encoder_.pixel_bytes() / groups_;
     panels_ = ceil_div(group_channels_, kernel.lanes);
-    shift_ = 8 - layer.weight_bits;
     const std::vector<int8_t> codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack_tiles(layer, kernel, steps_, codes); });
     fold(layer, codes, f);
+    finishes_ = finishes(finish_, bias_.data(), factor_.data(), groups_ * panels_, kernel.lanes);
     // The picture as it comes will do where no code changes and no step reads beyond the last pixel.
     const bool pads = g.pad_top != 0 || g.pad_left != 0 || g.pad_bottom != 0 || g.pad_right != 0;
     compact_ = !pads && g.kernel_h == 1 && g.kernel_w == 1;
@@ -64,11 +65,16 @@ class TiledConv final : public Conv {
     Call call(*this, x, residual, y);
     const int64_t image_bytes = std::max<int64_t>(1, call.encoded_h * call.encoded_w * encoder_.pixel_bytes());
     const int64_t most = std::clamp<int64_t>(kEncodedBytes / image_bytes, 1, std::max<int64_t>(x.n, 1));
-    if (!reads_in_place_) call.encoded = scratch(Slot::kEncoded, static_cast<size_t>(most * image_bytes));
+    uint8_t* const encoded =
+        reads_in_place_ ? nullptr : scratch(Slot::kEncoded, static_cast<size_t>(most * image_bytes));
     for (int64_t first = 0; first < x.n; first += most) {
       call.first_image = first;
       call.images = std::min(most, x.n - first);
-      if (!reads_in_place_) encode(call, parallel);
+      if (reads_in_place_) {
+        call.encoded = x.data + first * x.h * x.w * geometry_.in_channels;
+      } else {
+        encode(call, encoded, parallel), call.encoded = encoded;
+      }
       multiply(call, parallel);
     }
   }
@@ -92,7 +98,7 @@ class TiledConv final : public Conv {
     uint8_t* y;
     int64_t out_h, out_w, encoded_h, encoded_w, step_h, step_w;
     std::vector<int64_t> segments;
-    uint8_t* encoded = nullptr;
+    const uint8_t* encoded = nullptr;
     int64_t first_image = 0, images = 0;
   };
 
@@ -115,19 +121,19 @@ class TiledConv final : public Conv {
       for (int64_t i = 0; i < count; ++i, ++code) {
         correction += static_cast<uint32_t>((f.is_table ? lowest_product(*code) : 0) - codes_less * *code);
       }
-      bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[c]) + (correction << shift_));
+      bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[c]) + (correction << finish_.shift));
       factor_[lane] = layer.output.factor[c];
     }
   }
 
-  void encode(const Call& call, const Parallel& parallel) const {
+  void encode(const Call& call, uint8_t* encoded, const Parallel& parallel) const {
     const int64_t rows = call.images * call.encoded_h;
     const int64_t row_bytes = call.encoded_w * encoder_.pixel_bytes();
     const int64_t tasks = std::clamp<int64_t>(rows * row_bytes / kTaskBytes, 1, std::min(kMostTasks, rows));
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
       const int64_t t = static_cast<int64_t>(task);
       for (int64_t row = t * rows / tasks; row < (t + 1) * rows / tasks; ++row) {
-        encode_row(call, row / call.encoded_h, row % call.encoded_h, call.encoded + row * row_bytes);
+        encode_row(call, row / call.encoded_h, row % call.encoded_h, encoded + row * row_bytes);
       }
     });
   }
@@ -161,57 +167,90 @@ class TiledConv final : public Conv {
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
     const int64_t tasks = std::clamp<int64_t>(macs / kTaskMacs, 1, std::min(kMostTasks, work));
     const bool panels_inside = panels * weights_->panel_bytes <= kCachedWeights;
+    // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted
+    const int64_t height = positions / tiles, higher = positions % tiles;
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
-      const int64_t t = static_cast<int64_t>(task);
-      for (int64_t item = t * work / tasks; item < (t + 1) * work / tasks; ++item) {
-        const int64_t tile = panels_inside ? item / panels : item % tiles;
-        const int64_t panel = panels_inside ? item % panels : item / tiles;
-        // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted
-        multiply_tile(call, panel, tile * positions / tiles, (tile + 1) * positions / tiles);
+      const int64_t t = static_cast<int64_t>(task), first = t * work / tasks;
+      int64_t tile = panels_inside ? first / panels : first % tiles;
+      int64_t panel = panels_inside ? first % panels : first / tiles;
+      Positions at(*this, call);
+      for (int64_t left = (t + 1) * work / tasks - first; left > 0; --left) {
+        at.move_to(tile * height + std::min(tile, higher), height + (tile < higher), panel);
+        multiply_tile(call, at, panel);
+        if (panels_inside) {
+          if (++panel == panels) panel = 0, ++tile;
+        } else if (++tile == tiles) {
+          tile = 0, ++panel;
+        }
       }
     });
   }
 
-  void multiply_tile(const Call& call, int64_t panel, int64_t first, int64_t end) const {
-    alignas(64) int32_t sums[kMostTileSums];
-    const uint8_t* positions[kMostRows];
-    const int64_t group = panel / panels_, lane = panel % panels_ * kernel_.lanes;
-    const int64_t pixel = encoder_.pixel_bytes();
-    const int64_t per_image = call.out_h * call.out_w;
-    int64_t image = first / per_image, oy = first % per_image / call.out_w, ox = first % call.out_w;
-    const uint8_t* base = reads_in_place_ ? call.input.data + call.first_image * call.input.h * call.input.w * pixel
-                                          : call.encoded;
-    base += steps_.depthwise ? lane : group * group_bytes_;
-    const int rows = static_cast<int>(end - first);
-    const int64_t step = call.step_w * pixel;
-    for (int row = 0; row < rows; ++oy) {
-      if (oy == call.out_h) oy = 0, ++image;
-      const uint8_t* at =
-          base + (image * call.encoded_h + oy * call.step_h) * call.encoded_w * pixel + ox * step;
-      for (; ox < call.out_w && row < rows; ++ox, ++row, at += step) positions[row] = at;
-      ox = 0;
+  // Where a tile's rows start in the encoded input. Panels of the same tile share them, and the next tile goes on where
+  // this one ends: divisions would take as long as the multiplications of a small tile.
+  class Positions {
+   public:
+    Positions(const TiledConv& conv, const Call& call)
+        : conv_(conv), call_(call), pixel_(conv.encoder_.pixel_bytes()), step_(call.step_w * pixel_),
+          row_(call.encoded_w * pixel_) {}
+
+    void move_to(int64_t from, int64_t count, int64_t panel) {
+      const int64_t start = conv_.steps_.depthwise ? panel * conv_.kernel_.lanes
+                                                   : panel / conv_.panels_ * conv_.group_bytes_;
+      if (from == first && start == start_) return;
+      if (from != first + rows) find(from);
+      first = from, start_ = start, rows = static_cast<int>(count);
+      const uint8_t* base = call_.encoded + start;
+      for (int row = 0; row < rows;) {
+        const uint8_t* at = base + (image_ * call_.encoded_h + oy_ * call_.step_h) * row_ + ox_ * step_;
+        const int64_t some = std::min<int64_t>(call_.out_w - ox_, rows - row);
+        for (const int end = row + static_cast<int>(some); row < end; ++row, at += step_) rows_at[row] = at;
+        ox_ += some;
+        if (ox_ == call_.out_w) ox_ = 0, ++oy_;
+        if (oy_ == call_.out_h) oy_ = 0, ++image_;
+      }
     }
+
+    int64_t first = 0;
+    int rows = 0;
+    const uint8_t* rows_at[kMostRows];
+
+   private:
+    void find(int64_t position) {
+      const int64_t per_image = call_.out_h * call_.out_w, within = position % per_image;
+      image_ = position / per_image, oy_ = within / call_.out_w, ox_ = within % call_.out_w;
+    }
+
+    const TiledConv& conv_;
+    const Call& call_;
+    int64_t pixel_, step_, row_, start_ = -1;
+    int64_t image_ = 0, oy_ = 0, ox_ = 0;  // of the position behind the tile
+  };
+
+  void multiply_tile(const Call& call, const Positions& at, int64_t panel) const {
+    alignas(64) int32_t sums[kMostTileSums];
+    const int64_t group = panel / panels_, lane = panel % panels_ * kernel_.lanes;
     const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
-    kernel_.run(rows, {positions, call.segments.data(), steps_.segment_count, steps_.steps,
-                       weights, weights_->run_steps, weights + weights_->starts_at, sums});
+    kernel_.run(at.rows, {at.rows_at, call.segments.data(), steps_.segment_count, steps_.steps, weights,
+                          weights_->run_steps, weights + weights_->starts_at, sums});
     const int64_t channel = group * group_channels_ + lane;
     const int channels = static_cast<int>(std::min<int64_t>(kernel_.lanes, group_channels_ - lane));
-    const int64_t at = (call.first_image * per_image + first) * geometry_.out_channels + channel;
-    const size_t constants = static_cast<size_t>(panel * kernel_.lanes);
-    const Finish finish{output_.kind,       shift_,          bias_.data() + constants, factor_.data() + constants,
-                        output_.zero_point, output_.own_ratio, output_.residual_ratio,  output_.offset};
-    set_.finish(finish, sums, kernel_.lanes, rows, channels, call.residual ? call.residual + at : nullptr,
-                call.y + at * static_cast<int64_t>(output_.element_size()), geometry_.out_channels);
+    const int64_t position = call.first_image * call.out_h * call.out_w + at.first;
+    const int64_t output = position * geometry_.out_channels + channel;
+    set_.finish(finishes_[static_cast<size_t>(panel)], sums, kernel_.lanes, at.rows, channels,
+                call.residual ? call.residual + output : nullptr, call.y + output * element_size_,
+                geometry_.out_channels);
   }
 
   const KernelSet& set_;
   const TileKernel& kernel_;
   Geometry geometry_;
-  Output output_;
+  Finish finish_;                 // but for the constants
+  std::vector<Finish> finishes_;  // of each panel
+  int64_t element_size_;
   TileSteps steps_;
   Encoder encoder_{};
   int64_t groups_ = 1, group_channels_ = 1, group_bytes_ = 0, panels_ = 1;
-  int shift_ = 0;
   bool compact_ = false, reads_in_place_ = false;
   std::shared_ptr<const Packed> weights_;
   AlignedVector<int32_t> bias_;  // [groups][panels][lanes]

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
+
 #include "kernels.h"
 #include "requantize.h"
 
@@ -90,10 +92,12 @@ struct Reader {
 };
 
 // From sums of a position to its outputs.
-template <int vectors>
+template <int lane_vectors, typename Requantizing>
 struct Writer {
-  Writer(const Finish& f, int channels, const uint8_t* residual, void* y, int64_t pitch)
-      : finish(f), requantize(f), residual(residual), y(y), pitch(pitch),
+  static constexpr int vectors = lane_vectors;
+
+  Writer(const Finish& f, const Requantizing& requantize, int channels, const uint8_t* residual, void* y, int64_t pitch)
+      : finish(f), requantize(requantize), residual(residual), y(y), pitch(pitch),
         mask(channels >= 64 ? ~0ull : (1ull << channels) - 1) {}
 
   __m512 scaled(__m512i sums, int v) const {
@@ -127,30 +131,28 @@ struct Writer {
     }
   }
 
-  void write_numbers(int64_t position, const __m512i (&sums)[vectors]) const;
+  void write_numbers(int64_t position, const __m512i (&sums)[vectors]) const {
+    alignas(64) float values[vectors * kLanes];
+    for (int v = 0; v < vectors; ++v) _mm512_store_ps(values + kLanes * v, scaled(sums[v], v));
+    float* to = static_cast<float*>(y) + position * pitch;
+    for (int c = 0; c < vectors * kLanes; ++c) {
+      if (mask >> c & 1) to[c] = values[vectors == 4 ? c % 16 / 4 * 16 + c / 16 * 4 + c % 4 : c];
+    }
+  }
 
   Finish finish;
-  Requantize requantize;
+  Requantizing requantize;
   const uint8_t* residual;
   void* y;
   int64_t pitch;
   __mmask64 mask;
 };
 
-template <int vectors>
-void Writer<vectors>::write_numbers(int64_t position, const __m512i (&sums)[vectors]) const {
-  alignas(64) float values[vectors * kLanes];
-  for (int v = 0; v < vectors; ++v) _mm512_store_ps(values + kLanes * v, scaled(sums[v], v));
-  float* to = static_cast<float*>(y) + position * pitch;
-  for (int c = 0; c < vectors * kLanes; ++c) {
-    if (mask >> c & 1) to[c] = values[vectors == 4 ? c % 16 / 4 * 16 + c / 16 * 4 + c % 4 : c];
-  }
-}
-
 // Kernels up to 4 x 3 at a stride of 1 or 2: columns stay in registers from position to position, and weights serve
 // several positions at a time.
-template <int vectors, bool clamps, int stride>
-void slide(const DepthwiseRow& row, const Writer<vectors>& writer) {
+template <bool clamps, int stride, typename Writing>
+void slide(const DepthwiseRow& row, const Writing& writer) {
+  constexpr int vectors = Writing::vectors;
   constexpr int positions = 3 - stride, columns = stride * (positions - 1) + 3;
   const Reader<vectors, clamps> reader(row, 0);
   const int64_t out_w = row.out_w, first_column = row.first_column;
@@ -183,8 +185,9 @@ void slide(const DepthwiseRow& row, const Writer<vectors>& writer) {
 }
 
 // Any kernel, stride and dilation.
-template <int vectors, bool clamps>
-void walk(const DepthwiseRow& row, const Writer<vectors>& writer) {
+template <bool clamps, typename Writing>
+void walk(const DepthwiseRow& row, const Writing& writer) {
+  constexpr int vectors = Writing::vectors;
   for (int64_t position = 0; position < row.out_w; ++position) {
     __m512i sums[vectors] = {};
     const uint8_t* weights = row.weights;
@@ -203,19 +206,24 @@ void walk(const DepthwiseRow& row, const Writer<vectors>& writer) {
   }
 }
 
-template <int vectors, bool clamps>
-void run_clamped(const DepthwiseRow& row, const Writer<vectors>& writer) {
+template <bool clamps, typename Writing>
+void run_clamped(const DepthwiseRow& row, const Writing& writer) {
   const bool slides = row.kernel_w == 3 && row.dilation_w == 1 && row.row_groups == 1;
-  if (slides && row.stride_w == 1) return slide<vectors, clamps, 1>(row, writer);
-  if (slides && row.stride_w == 2) return slide<vectors, clamps, 2>(row, writer);
-  walk<vectors, clamps>(row, writer);
+  if (slides && row.stride_w == 1) return slide<clamps, 1>(row, writer);
+  if (slides && row.stride_w == 2) return slide<clamps, 2>(row, writer);
+  walk<clamps>(row, writer);
 }
 
 template <int vectors>
 void run_block(const DepthwiseRow& row, const Finish& f, const uint8_t* residual, void* y, int64_t pitch) {
-  const Writer<vectors> writer(f, row.channels, residual, y, pitch);
-  const bool clamps = row.x_min > 0 || row.x_max < 255;
-  (clamps ? run_clamped<vectors, true> : run_clamped<vectors, false>)(row, writer);
+  requantize_by(f, [&](const auto& requantize) {
+    const Writer<vectors, std::decay_t<decltype(requantize)>> writer(f, requantize, row.channels, residual, y, pitch);
+    if (row.x_min > 0 || row.x_max < 255) {
+      run_clamped<true>(row, writer);
+    } else {
+      run_clamped<false>(row, writer);
+    }
+  });
 }
 
 void run(const DepthwiseRow& row, int lanes, const Finish& f, const uint8_t* residual, void* y, int64_t pitch) {

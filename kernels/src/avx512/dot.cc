@@ -20,7 +20,7 @@ void dot_exactly(const Tile& tile) {
   __m512i sums[rows][vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_setzero_si512();
   }
   const uint8_t* weights = tile.weights;
@@ -31,20 +31,20 @@ void dot_exactly(const Tile& tile) {
     for (int r = 0; r < rows; ++r) x[r] = tile.positions[r] + first;
     for (int64_t at = 0; at < tile.steps * 4; at += 4, weights += vectors * 64) {
       __m512i w[vectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 6
       for (int v = 0; v < vectors; ++v) w[v] = _mm512_load_si512(weights + 64 * v);
 #pragma GCC unroll 32
       for (int r = 0; r < rows; ++r) {
         const uint8_t* codes_at = (r < kPointers ? x[r] : const_cast<const uint8_t* volatile&>(x[r])) + at;
         const __m512i codes = _mm512_set1_epi32(*reinterpret_cast<const Four*>(codes_at));
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], codes, w[v]);
       }
     }
   }
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int v = 0; v < vectors; ++v) _mm512_store_si512(tile.sums + (r * vectors + v) * 16, sums[r][v]);
   }
 }
@@ -58,6 +58,7 @@ void dot(int count, const Tile& tile) {
 }
 
 template void dot<4, 6>(int, const Tile&);
+template void dot<6, 4>(int, const Tile&);
 template void dot<3, 8>(int, const Tile&);
 template void dot<2, 14>(int, const Tile&);
 template void dot<1, 24>(int, const Tile&);

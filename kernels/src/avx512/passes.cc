@@ -92,48 +92,72 @@ namespace {
 
 constexpr int kVector = 16;
 
-// Up to 64 outputs, `count` of them, from c on; constants repeat after `mask` + 1 channels.
-template <bool adds>
-inline __attribute__((always_inline)) void finish_codes(const Requantize& requantize, const Finish& f, const int32_t* sums, int c, int mask, int count,
-                  const uint8_t* residual, uint8_t* y) {
-  const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __mmask64 some = count >= 64 ? ~0ull : (1ull << count) - 1;
-  __m512i rounded[4];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const int at = c + kVector * i;
-    rounded[i] = _mm512_setzero_si512();
-    if (i > 0 && count <= kVector * i) continue;
-    const __m512i acc = _mm512_load_si512(sums + at);
-    rounded[i] = requantize.rounded(requantize.scaled(acc, f.bias + (at & mask), f.factor + (at & mask)));
+// Where a line of outputs is: vectors of sums one after the other, with constants that begin again after `lanes`.
+struct Line {
+  const int32_t* sums;
+  const Finish& finish;
+  int lanes;
+  int lane = 0;
+
+  template <typename Requantizing>
+  inline __attribute__((always_inline)) __m512i next(const Requantizing& requantize) {
+    const __m512 values = requantize.scaled(_mm512_load_si512(sums), finish.bias + lane, finish.factor + lane);
+    sums += kVector, lane += kVector;
+    lane = lane == lanes ? 0 : lane;
+    return requantize.rounded(values);
   }
-  __m512i codes = _mm512_permutexvar_epi32(in_order, requantize.packed(rounded));
-  if constexpr (adds) codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8(some, residual + c));
-  if (count >= 64) {  // masked stores are slow
-    _mm512_storeu_si512(y + c, codes);
-  } else if (count == 32) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + c), _mm512_castsi512_si256(codes));
-  } else if (count == 16) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y + c), _mm512_castsi512_si128(codes));
-  } else {
-    _mm512_mask_storeu_epi8(y + c, some, codes);
+};
+
+inline __attribute__((always_inline)) __m512i in_order(__m512i packed) {
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
+}
+
+// Fewer than 64 bytes; masked stores are slow.
+void store_some(uint8_t* y, __m512i codes, int count) {
+  if (count & 32) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), _mm512_castsi512_si256(codes));
+    y += 32, codes = _mm512_shuffle_i64x2(codes, codes, 0xee);
+  }
+  if (count & 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y), _mm512_castsi512_si128(codes));
+    y += 16, codes = _mm512_shuffle_i64x2(codes, codes, 0xf9);
+  }
+  if (count & 8) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(y), _mm512_castsi512_si128(codes));
+    y += 8, codes = _mm512_castsi128_si512(_mm_srli_si128(_mm512_castsi512_si128(codes), 8));
+  }
+  if (count & 7) {
+    _mm_mask_storeu_epi8(y, static_cast<__mmask16>((1 << (count & 7)) - 1), _mm512_castsi512_si128(codes));
   }
 }
 
-template <bool adds>
-void finish_lines(const Finish& f, const int32_t* sums, int lanes, int mask, int lines, int length,
-                  const uint8_t* residual, uint8_t* y, int64_t pitch) {
-  const Requantize requantize(f);
-  for (int line = 0; line < lines; ++line, sums += lanes, y += pitch) {
-    int c = 0;
-    for (; c + 64 <= length; c += 64) finish_codes<adds>(requantize, f, sums, c, mask, 64, residual, y);
-    if (c < length) finish_codes<adds>(requantize, f, sums, c, mask, length - c, residual, y);
-    if constexpr (adds) residual += pitch;
+template <bool adds, typename Requantizing>
+void finish_line(const Requantizing& requantize, Line line, int length, const uint8_t* residual, uint8_t* y) {
+  int c = 0;
+  for (; c + 64 <= length; c += 64) {
+    __m512i rounded[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) rounded[i] = line.next(requantize);
+    __m512i codes = in_order(requantize.packed(rounded));
+    if constexpr (adds) codes = requantize.with_residual(codes, _mm512_loadu_si512(residual + c));
+    _mm512_storeu_si512(y + c, codes);
   }
+  const int left = length - c;
+  if (left == 0) return;
+  __m512i rounded[4] = {};
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    if (kVector * i < left) rounded[i] = line.next(requantize);
+  }
+  __m512i codes = in_order(requantize.packed(rounded));
+  if constexpr (adds) {
+    codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8((1ull << left) - 1, residual + c));
+  }
+  store_some(y + c, codes, left);
 }
 
 void finish_numbers(const Finish& f, const int32_t* sums, int lanes, int rows, int channels, float* y, int64_t pitch) {
-  const Requantize requantize(f);
+  const Requantize<false, true> requantize(f);
   for (int row = 0; row < rows; ++row, sums += lanes, y += pitch) {
     for (int c = 0; c < channels; c += kVector) {
       const __mmask16 some = channels - c >= 16 ? 0xffff : static_cast<__mmask16>((1 << (channels - c)) - 1);
@@ -151,10 +175,19 @@ void finish(const Finish& f, const int32_t* sums, int lanes, int rows, int chann
     return finish_numbers(f, sums, lanes, rows, channels, static_cast<float*>(y), pitch);
   }
   // Rows without a gap between them are as good as one long row.
-  const bool is_one = channels == lanes && pitch == lanes && (lanes & (lanes - 1)) == 0;
+  const bool is_one = channels == lanes && pitch == lanes;
   const int lines = is_one ? 1 : rows, length = is_one ? rows * lanes : channels;
-  (f.kind == OutputKind::kResidual ? finish_lines<true> : finish_lines<false>)(
-      f, sums, lanes, is_one ? lanes - 1 : ~0, lines, length, residual, static_cast<uint8_t*>(y), pitch);
+  requantize_by(f, [&](const auto& requantize) {
+    for (int64_t line = 0; line < lines; ++line) {
+      const Line at{sums + line * lanes, f, lanes};
+      uint8_t* to = static_cast<uint8_t*>(y) + line * pitch;
+      if (f.kind == OutputKind::kResidual) {
+        finish_line<true>(requantize, at, length, residual + line * pitch, to);
+      } else {
+        finish_line<false>(requantize, at, length, nullptr, to);
+      }
+    }
+  });
 }
 
 }  // namespace dqmq::avx512

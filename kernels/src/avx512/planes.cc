@@ -250,7 +250,8 @@ void run(const PlanesTile& tile, int blocks, PlaneSums& sums) {
 
 // Sums of 64 positions of one channel, four vectors of 16: vector i has positions i, i + 4, i + 8, ...
 struct FourOf {
-  FourOf(const uint16_t (&words)[2][32], const Requantize& requantize, int shift, int32_t bias, float factor) {
+  template <typename Requantizing>
+  FourOf(const uint16_t (&words)[2][32], const Requantizing& requantize, int shift, int32_t bias, float factor) {
     // vpdpwssd takes one word of each pair, times 2^shift, to the bias
     const __m512i low = _mm512_set1_epi32(1 << shift), high = _mm512_set1_epi32(1 << (16 + shift));
     const __m512i even = _mm512_load_si512(words[0]), odd = _mm512_load_si512(words[1]);
@@ -270,8 +271,8 @@ alignas(64) constexpr uint8_t kEachFourth[64] = {
     52, 53, 54, 55, 8,  9,  10, 11, 24, 25, 26, 27, 40, 41, 42, 43, 56, 57, 58, 59, 12, 13, 14, 15, 28, 29, 30, 31,
     44, 45, 46, 47, 60, 61, 62, 63};
 
-template <bool adds>
-void finish_block(const Finish& f, const Requantize& requantize, const PlaneSums& sums, int block, int positions,
+template <bool adds, typename Requantizing>
+void finish_block(const Finish& f, const Requantizing& requantize, const PlaneSums& sums, int block, int positions,
                   const FourPixels& four, const uint8_t* residual, uint8_t* y) {
   const __m512i each_fourth = _mm512_load_si512(kEachFourth);
   __m512i codes[16];
@@ -293,17 +294,19 @@ void finish_block(const Finish& f, const Requantize& requantize, const PlaneSums
 
 void finish(const Finish& f, const PlaneSums& sums, int positions, int channels, const uint8_t* residual, uint8_t* y,
             int64_t pitch) {
-  const Requantize requantize(f);
   const FourPixels four{pitch, channels};
-  for (int first = 0; first < positions; first += kBlockPositions) {
-    const int some = positions - first < kBlockPositions ? positions - first : kBlockPositions;
-    const int block = first / kBlockPositions;
-    if (f.kind == OutputKind::kResidual) {
-      finish_block<true>(f, requantize, sums, block, some, four, residual + first * pitch, y + first * pitch);
-    } else {
-      finish_block<false>(f, requantize, sums, block, some, four, nullptr, y + first * pitch);
+  requantize_by(f, [&](const auto& requantize) {
+    for (int first = 0; first < positions; first += kBlockPositions) {
+      const int block = first / kBlockPositions, left = positions - first;
+      const int some = left < kBlockPositions ? left : kBlockPositions;
+      uint8_t* to = y + first * pitch;
+      if (f.kind == OutputKind::kResidual) {
+        finish_block<true>(f, requantize, sums, block, some, four, residual + first * pitch, to);
+      } else {
+        finish_block<false>(f, requantize, sums, block, some, four, nullptr, to);
+      }
     }
-  }
+  });
 }
 
 }  // namespace

@@ -8,7 +8,9 @@
 namespace dqmq::avx512 {
 namespace {
 
+// `tame`: nothing that is rounded leaves int32, and saturating packs do for all clamps. `shifts`: f.shift is not 0.
 // In an unnamed namespace: compiled for this instruction set only.
+template <bool tame, bool shifts>
 struct Requantize {
   explicit Requantize(const Finish& f)
       : shift(_mm512_set1_epi32(f.shift)),
@@ -19,16 +21,19 @@ struct Requantize {
         offset(_mm512_set1_ps(f.offset)) {}
 
   __m512 scaled(__m512i sums, const int32_t* bias, const float* factor) const {
-    const __m512i acc = _mm512_add_epi32(_mm512_sllv_epi32(sums, shift), _mm512_loadu_si512(bias));
+    if constexpr (shifts) sums = _mm512_sllv_epi32(sums, shift);
+    const __m512i acc = _mm512_add_epi32(sums, _mm512_loadu_si512(bias));
     return _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(factor));
   }
 
   // Clamped above before rounding, since what is too large for int32 becomes the lowest one; that one, and what is too
   // small, ends at 0 as it should.
-  __m512i rounded(__m512 values) const { return _mm512_cvtps_epi32(_mm512_min_ps(values, highest)); }
+  __m512i rounded(__m512 values) const { return _mm512_cvtps_epi32(tame ? values : _mm512_min_ps(values, highest)); }
 
-  // Saturating packs take the place of clamps: dwords to bytes, in the order in which packs leave them in each lane.
-  __m512i packed(const __m512i (&rounded)[4]) const {
+  // Dwords to bytes, in the order in which packs leave them in each lane.
+  __m512i packed(const __m512i (&rounded)[4]) const { return packed(rounded, zero_point); }
+
+  static __m512i packed(const __m512i (&rounded)[4], __m512i zero_point) {
     const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(rounded[0], rounded[1]), zero_point);
     const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(rounded[2], rounded[3]), zero_point);
     return _mm512_packus_epi16(low, high);
@@ -40,12 +45,17 @@ struct Requantize {
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 4; ++i) {
       const __m512 inner = _mm512_fmadd_ps(fourth(residual, i), residual_ratio, offset);
-      const __m512 total = _mm512_max_ps(_mm512_fmadd_ps(fourth(own, i), own_ratio, inner), _mm512_setzero_ps());
-      added[i] = _mm512_cvtps_epi32(_mm512_min_ps(total, _mm512_set1_ps(255.0f)));
+      const __m512 total = _mm512_fmadd_ps(fourth(own, i), own_ratio, inner);
+      added[i] = _mm512_cvtps_epi32(tame ? total : clamped(total));
     }
-    constexpr int kOr = 0xfe;
-    const __m512i low = _mm512_or_si512(added[0], _mm512_slli_epi32(added[1], 8));
-    return _mm512_ternarylogic_epi32(low, _mm512_slli_epi32(added[2], 16), _mm512_slli_epi32(added[3], 24), kOr);
+    // the packs put place 4 * j + i of a lane at 4 * i + j
+    const __m512i back = _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
+    return _mm512_shuffle_epi8(packed(added, _mm512_setzero_si512()), back);
+  }
+
+  // To 0 what is no number.
+  static __m512 clamped(__m512 values) {
+    return _mm512_min_ps(_mm512_max_ps(values, _mm512_setzero_ps()), _mm512_set1_ps(255.0f));
   }
 
   static __m512 fourth(__m512i bytes, unsigned i) {
@@ -57,6 +67,14 @@ struct Requantize {
   __m512i zero_point;  // words
   __m512 highest, own_ratio, residual_ratio, offset;
 };
+
+// Calls body(Requantize<...>(f)) as tame as f allows.
+template <typename Body>
+inline __attribute__((always_inline)) void requantize_by(const Finish& f, Body&& body) {
+  if (!f.is_tame) return body(Requantize<false, true>(f));
+  if (f.shift != 0) return body(Requantize<true, true>(f));
+  body(Requantize<true, false>(f));
+}
 
 }  // namespace
 }  // namespace dqmq::avx512

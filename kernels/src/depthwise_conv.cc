@@ -41,7 +41,8 @@ class DepthwiseConv final : public Conv {
     }
   }
 
-  std::string path() const override { return std::string(name(isa_)) + " depthwise"; }
+  // also the name of the weights' layout: no tile kernel may have the same
+  std::string path() const override { return std::string(name(isa_)) + " depthwise rows"; }
 
   void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
     check(geometry_, x);

@@ -84,7 +84,7 @@ const KernelSet& kernel_set(Isa isa) {
   static const KernelSet portable = portable_set();
 #if defined(__x86_64__)
   static const KernelSet avx2 = avx2_set(), avx512 = avx512_set();
-  if (isa == Isa::kAvx2) return avx2;
+  if (isa == Isa::kAvx2 || isa == Isa::kAvxVnni) return avx2;
   if (isa == Isa::kAvx512) return avx512;
 #elif defined(__aarch64__)
   static const KernelSet neon = neon_set(), dotprod = dotprod_set();

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "depthwise_conv.h"
 #include "planes_conv.h"
 #include "tiled_conv.h"
 
@@ -41,15 +42,24 @@ void expect_isas_of_environment(const std::set<std::string>& there) {
   for (size_t end; !names.empty(); names = end == std::string::npos ? "" : names.substr(end + 1)) {
     end = names.find(',');
     const std::string isa = names.substr(0, end);
-    expect(there.count(isa) == 1, "DQMQ_EXPECT_ISAS: " + isa + " is not there");
+    expect(there.count(isa) == 1, "DQMQ_EXPECT_ISAS: " + isa + " was not covered");
   }
 }
 
 }  // namespace
 
+std::vector<Isa> levels() {
+  std::vector<Isa> found;
+  const Isa highest = best();
+  for (Isa isa : available()) {
+    if (isa <= highest) found.push_back(isa);
+  }
+  return found;
+}
+
 std::vector<const KernelSet*> kernel_sets() {
   std::vector<const KernelSet*> sets;
-  for (Isa isa : available()) {
+  for (Isa isa : levels()) {
     if (isa != Isa::kReference && kernel_set(isa).isa == isa) sets.push_back(&kernel_set(isa));
   }
   return sets;
@@ -57,18 +67,29 @@ std::vector<const KernelSet*> kernel_sets() {
 
 bool computes(const TileKernel& kernel, const Layer& layer) { return std::isfinite(tile_cost(kernel, layer)); }
 
-void each_conv(const Layer& layer, const std::function<void(const Conv&)>& body) {
+std::vector<std::unique_ptr<Conv>> all_convs(const Layer& layer) {
+  std::vector<std::unique_ptr<Conv>> convs;
   for (const KernelSet* set : kernel_sets()) {
     for (const TileKernel& kernel : set->tiles) {
-      if (computes(kernel, layer)) body(*make_tiled(layer, *set, kernel));
+      now_path(path_of(*set, kernel.name) + ", being made");
+      if (computes(kernel, layer)) convs.push_back(make_tiled(layer, *set, kernel));
     }
-    if (set->planes != nullptr && std::isfinite(planes_cost(*set->planes, layer))) body(*make_planes(layer, *set));
+    now_path(path_of(*set, "planes or depthwise, being made"));
+    if (set->planes != nullptr && std::isfinite(planes_cost(*set->planes, layer))) {
+      convs.push_back(make_planes(layer, *set));
+    }
+    if (is_depthwise(*set, layer)) convs.push_back(make_depthwise(layer, *set));
   }
-  for (Isa isa : available()) {
-    const auto conv = Conv::make(layer, isa);
-    ++times_chosen[conv->path()];
-    body(*conv);
+  for (Isa isa : levels()) {
+    now_path(std::string(name(isa)) + ", being made");
+    convs.push_back(Conv::make(layer, isa));
+    ++times_chosen[convs.back()->path()];
   }
+  return convs;
+}
+
+void each_conv(const Layer& layer, const std::function<void(const Conv&)>& body) {
+  for (const auto& conv : all_convs(layer)) body(*conv);
 }
 
 void note(const Conv& conv) {
@@ -112,25 +133,23 @@ void expect_equal(const Case& c, const KernelSet& set, const TileKernel& kernel)
 
 void expect_all_covered() {
   std::set<std::string> there;
-  for (Isa isa : available()) {
+  for (Isa isa : levels()) {
     there.insert(name(isa));
-    if (isa == Isa::kReference) continue;
     const KernelSet& set = kernel_set(isa);
-    if (set.isa != isa) {
-      fail(std::string(name(isa)) + ": the CPU has it, but no kernels were built for it");
-      continue;
-    }
-    std::printf("  %s:", name(isa));
-    for (const TileKernel& kernel : set.tiles) {
-      const std::string path = path_of(set, kernel.name);
-      std::printf(" %s %d,", kernel.name, times_gone[path]);
+    if (isa == Isa::kReference || set.isa != isa) continue;
+    std::vector<std::string> kernels;
+    for (const TileKernel& kernel : set.tiles) kernels.push_back(kernel.name);
+    if (set.planes != nullptr) kernels.push_back("planes");
+    if (set.depthwise != nullptr) kernels.push_back("depthwise rows");
+    std::printf("  covered by %s:", name(isa));
+    for (const std::string& kernel : kernels) {
+      const std::string path = path_of(set, kernel.c_str());
+      std::printf(" %s %d,", kernel.c_str(), times_gone[path]);
       expect(times_gone[path] > 0, path + " was not covered");
     }
-    const int planes = set.planes == nullptr ? 0 : times_gone[path_of(set, "planes")];
-    std::printf(" planes %d\n", planes);
-    expect(set.planes == nullptr || planes > 0, path_of(set, "planes") + " was not covered");
+    std::printf("\n");
   }
-  std::printf("  not on this machine:");
+  std::printf("  not covered:");
   for (Isa isa : {Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kNeon, Isa::kDotProd}) {
     if (there.count(name(isa)) == 0) std::printf(" %s", name(isa));
   }

@@ -1,6 +1,19 @@
 #include "random_layer.h"
 
 namespace dqmq::test {
+namespace {
+
+// What the reference computes in a few milliseconds.
+constexpr int64_t kMostMacs = 1 << 20;
+
+void bound_work(Case& c) {
+  while ((c.h > 1 || c.w > 1) && c.outputs() * c.layer.geometry.codes_per_channel() > kMostMacs) {
+    int64_t& longer = c.h > c.w ? c.h : c.w;
+    longer = (longer + 1) / 2;
+  }
+}
+
+}  // namespace
 
 void draw(Case& c, Random& random, int64_t most) {
   Geometry& g = c.layer.geometry;
@@ -25,6 +38,7 @@ void draw(Case& c, Random& random, int64_t most) {
     g.pad_bottom = random.from(0, 3), g.pad_right = random.from(0, 3);
   }
   c.n = random.from(1, 3), c.h = random.from(1, most / 4 + 2), c.w = random.from(1, most / 4 + 2);
+  bound_work(c);
   c.layer.weight_bits = 1 << random.from(1, 3);
   set_range(c.layer, random.once_in(2) ? c.layer.weight_bits : static_cast<int>(random.from(2, 8)), random.once_in(2));
   if (random.once_in(10)) c.layer.x_zero_point = static_cast<uint8_t>(random.bits());

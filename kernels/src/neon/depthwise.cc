@@ -10,6 +10,11 @@
 
 #include "tiles.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC would move so many loads ahead that sums no longer fit the registers.
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
 namespace dqmq::neon {
 namespace {
 

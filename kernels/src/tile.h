@@ -49,6 +49,8 @@ static constexpr EncodingFacts facts(Encoding encoding) {
   return {};
 }
 
+struct Finish;
+
 struct Tile {
   const uint8_t* const* positions;  // [rows]
   const int64_t* segments;          // [segment_count], byte offsets
@@ -58,6 +60,12 @@ struct Tile {
   int64_t run_steps;                // a multiple of kRunUnit; tables only
   const uint8_t* starts;            // [segment_count][ceil(steps / run_steps)][lanes], 64-byte aligned; tables only
   int32_t* sums;                    // [rows][lanes], 64-byte aligned
+
+  // Where a kernel that `finishes` puts codes instead of sums, if not null: lane c of row r at y[r * pitch + c]. Codes
+  // without a residual, of a tame finish, for all lanes.
+  const Finish* finish = nullptr;
+  uint8_t* y = nullptr;
+  int64_t pitch = 0;
 };
 
 struct TileKernel {
@@ -72,6 +80,7 @@ struct TileKernel {
   // 1 <= rows <= TileKernel::rows. Reads nothing beyond the last step of the last segment; depthwise, `lanes` bytes of
   // each tap.
   void (*run)(int rows, const Tile& tile);
+  bool finishes = false;  // see Tile
 };
 
 constexpr int kRunUnit = 4;  // steps that a table kernel may unroll

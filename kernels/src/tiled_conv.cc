@@ -230,15 +230,23 @@ class TiledConv final : public Conv {
   void multiply_tile(const Call& call, const Positions& at, int64_t panel) const {
     alignas(64) int32_t sums[kMostTileSums];
     const int64_t group = panel / panels_, lane = panel % panels_ * kernel_.lanes;
-    const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
-    kernel_.run(at.rows, {at.rows_at, call.segments.data(), steps_.segment_count, steps_.steps, weights,
-                          weights_->run_steps, weights + weights_->starts_at, sums});
     const int64_t channel = group * group_channels_ + lane;
     const int channels = static_cast<int>(std::min<int64_t>(kernel_.lanes, group_channels_ - lane));
     const int64_t position = call.first_image * call.out_h * call.out_w + at.first;
     const int64_t output = position * geometry_.out_channels + channel;
-    set_.finish(finishes_[static_cast<size_t>(panel)], sums, kernel_.lanes, at.rows, channels,
-                call.residual ? call.residual + output : nullptr, call.y + output * element_size_,
+    const Finish& finish = finishes_[static_cast<size_t>(panel)];
+    uint8_t* y = call.y + output * element_size_;
+    const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
+    Tile tile{at.rows_at, call.segments.data(), steps_.segment_count, steps_.steps, weights, weights_->run_steps,
+              weights + weights_->starts_at, sums};
+    const bool finishes = kernel_.finishes && finish.is_tame && finish.kind == OutputKind::kCodes;
+    if (finishes && channels == kernel_.lanes) {
+      tile.finish = &finish, tile.y = y, tile.pitch = geometry_.out_channels;
+      kernel_.run(at.rows, tile);
+      return;
+    }
+    kernel_.run(at.rows, tile);
+    set_.finish(finish, sums, kernel_.lanes, at.rows, channels, call.residual ? call.residual + output : nullptr, y,
                 geometry_.out_channels);
   }
 

@@ -111,7 +111,7 @@ struct Writer {
     for (int v = 0; v < vectors; ++v) rounded[v] = requantize.rounded(scaled(sums[v], v));
     __m512i codes = requantize.packed(rounded);
     if constexpr (vectors < 4) {
-      codes = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), codes);
+      codes = in_order(codes);
     }
     if (finish.kind == OutputKind::kResidual) {
       codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8(mask, residual + position * pitch));

@@ -4,6 +4,7 @@
 // position, and reuses both: 6 x 4 sums take 24 multiplications for 10 loads.
 #include <immintrin.h>
 
+#include "requantize.h"
 #include "tiles.h"
 
 namespace dqmq::avx512 {
@@ -14,6 +15,49 @@ using Four = int32_t __attribute__((aligned(1), may_alias));
 // So many pointers stay in registers. The others are read again at every step, which is why they are called volatile:
 // GCC 12 would keep them in vector registers, and moves from there cost multiplications.
 constexpr int kPointers = 6;
+
+// Codes of `count` vectors, the first of which is vector `at` of the tile, row by row.
+template <int vectors, int count>
+inline __attribute__((always_inline)) void store_codes(const Tile& tile, int at, __m512i codes) {
+  uint8_t* y = tile.y + at / vectors * tile.pitch + at % vectors * 16;
+  if (count == 4 && (vectors % 4 == 0 || tile.pitch == 16 * vectors)) return _mm512_storeu_si512(y, codes);
+#pragma GCC unroll 4
+  for (int i = 0; i < count; i += vectors % 2 == 0 ? 2 : 1) {
+    y = tile.y + (at + i) / vectors * tile.pitch + (at + i) % vectors * 16;
+    if (vectors % 2 == 0) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), _mm512_castsi512_si256(codes));
+      codes = _mm512_shuffle_i64x2(codes, codes, 0xee);
+    } else {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(y), _mm512_castsi512_si128(codes));
+      codes = _mm512_shuffle_i64x2(codes, codes, 0xf9);
+    }
+  }
+}
+
+// Codes straight from registers.
+template <int vectors, int rows>
+inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const __m512i (&sums)[rows][vectors]) {
+  constexpr int total = rows * vectors;
+  const Requantize<true, true> requantize(*tile.finish);
+  const int32_t* bias = tile.finish->bias;
+  const float* factor = tile.finish->factor;
+#pragma GCC unroll 8
+  for (int at = 0; at < total; at += 4) {
+    __m512i rounded[4] = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      if (at + i >= total) continue;
+      const int row = (at + i) / vectors, v = (at + i) % vectors;
+      rounded[i] = requantize.rounded(requantize.scaled(sums[row][v], bias + 16 * v, factor + 16 * v));
+    }
+    const __m512i codes = in_order(requantize.packed(rounded));
+    if (total - at >= 4) {
+      store_codes<vectors, 4>(tile, at, codes);
+    } else {
+      store_codes<vectors, total % 4>(tile, at, codes);
+    }
+  }
+}
 
 template <int vectors, int rows>
 void dot_exactly(const Tile& tile) {
@@ -42,6 +86,7 @@ void dot_exactly(const Tile& tile) {
       }
     }
   }
+  if (tile.finish != nullptr) return finish_codes<vectors, rows>(tile, sums);
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 6

@@ -108,10 +108,6 @@ struct Line {
   }
 };
 
-inline __attribute__((always_inline)) __m512i in_order(__m512i packed) {
-  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
-}
-
 // Fewer than 64 bytes; masked stores are slow.
 void store_some(uint8_t* y, __m512i codes, int count) {
   if (count & 32) {

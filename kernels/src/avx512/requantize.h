@@ -68,6 +68,11 @@ struct Requantize {
   __m512 highest, own_ratio, residual_ratio, offset;
 };
 
+// Bytes that packs left in each lane, in the order of the dwords they came from.
+inline __attribute__((always_inline)) __m512i in_order(__m512i packed) {
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
+}
+
 // Calls body(Requantize<...>(f)) as tame as f allows.
 template <typename Body>
 inline __attribute__((always_inline)) void requantize_by(const Finish& f, Body&& body) {

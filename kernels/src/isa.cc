@@ -21,12 +21,14 @@ bool has(Isa isa) {
     case Isa::kReference:
     case Isa::kPortable: return true;
     case Isa::kAvx2: return avx2;
+#if defined(DQMQ_AVXVNNI)  // the compiler knows it: GCC from 11 on, Clang from 12 on
     case Isa::kAvxVnni: {
       // CPUID leaf 7, subleaf 1, EAX bit 4: GCC 12 has no name for it here
       unsigned a = 7, b = 0, c = 1, d = 0;
       __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
       return avx2 && (a >> 4 & 1) != 0;
     }
+#endif
     case Isa::kAvx512:
       return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&

@@ -7,6 +7,7 @@
 #if defined(__x86_64__)
 #include "avx2/kernels.h"
 #include "avx512/kernels.h"
+#include "avxvnni/kernels.h"
 #elif defined(__aarch64__)
 #include "dotprod/kernels.h"
 #include "neon/kernels.h"
@@ -34,6 +35,10 @@ KernelSet avx2_set() {
   set.finish = avx2::finish;
   return set;
 }
+
+#if defined(DQMQ_AVXVNNI)
+KernelSet avxvnni_set() { return over(avx2_set(), Isa::kAvxVnni, avxvnni::kTiles, avxvnni::kTileCount); }
+#endif
 
 KernelSet avx512_set() {
   KernelSet set = over(portable_set(), Isa::kAvx512, avx512::kTiles, avx512::kTileCount);
@@ -84,8 +89,12 @@ const KernelSet& kernel_set(Isa isa) {
   static const KernelSet portable = portable_set();
 #if defined(__x86_64__)
   static const KernelSet avx2 = avx2_set(), avx512 = avx512_set();
-  if (isa == Isa::kAvx2 || isa == Isa::kAvxVnni) return avx2;
+  if (isa == Isa::kAvx2) return avx2;
   if (isa == Isa::kAvx512) return avx512;
+#if defined(DQMQ_AVXVNNI)
+  static const KernelSet avxvnni = avxvnni_set();
+  if (isa == Isa::kAvxVnni) return avxvnni;
+#endif
 #elif defined(__aarch64__)
   static const KernelSet neon = neon_set(), dotprod = dotprod_set();
   if (isa == Isa::kNeon) return neon;

@@ -61,9 +61,10 @@ struct Tile {
   const uint8_t* starts;            // [segment_count][ceil(steps / run_steps)][lanes], 64-byte aligned; tables only
   int32_t* sums;                    // [rows][lanes], 64-byte aligned
 
-  // Where a kernel that `finishes` puts codes instead of sums, if not null: lane c of row r at y[r * pitch + c]. Codes
-  // without a residual, of a tame finish, for all lanes.
+  // What a kernel that `finishes` turns sums into, if not null: codes, with or without a residual, of a tame finish and
+  // for all lanes. Lane c of row r goes to y[r * pitch + c]; `residual` is laid out as y.
   const Finish* finish = nullptr;
+  const uint8_t* residual = nullptr;
   uint8_t* y = nullptr;
   int64_t pitch = 0;
 };

@@ -235,19 +235,19 @@ class TiledConv final : public Conv {
     const int64_t position = call.first_image * call.out_h * call.out_w + at.first;
     const int64_t output = position * geometry_.out_channels + channel;
     const Finish& finish = finishes_[static_cast<size_t>(panel)];
+    const uint8_t* residual = call.residual ? call.residual + output : nullptr;
     uint8_t* y = call.y + output * element_size_;
     const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
     Tile tile{at.rows_at, call.segments.data(), steps_.segment_count, steps_.steps, weights, weights_->run_steps,
               weights + weights_->starts_at, sums};
-    const bool finishes = kernel_.finishes && finish.is_tame && finish.kind == OutputKind::kCodes;
+    const bool finishes = kernel_.finishes && finish.is_tame && finish.kind != OutputKind::kNumbers;
     if (finishes && channels == kernel_.lanes) {
-      tile.finish = &finish, tile.y = y, tile.pitch = geometry_.out_channels;
+      tile.finish = &finish, tile.residual = residual, tile.y = y, tile.pitch = geometry_.out_channels;
       kernel_.run(at.rows, tile);
       return;
     }
     kernel_.run(at.rows, tile);
-    set_.finish(finish, sums, kernel_.lanes, at.rows, channels, call.residual ? call.residual + output : nullptr, y,
-                geometry_.out_channels);
+    set_.finish(finish, sums, kernel_.lanes, at.rows, channels, residual, y, geometry_.out_channels);
   }
 
   const KernelSet& set_;

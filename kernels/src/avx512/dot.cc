@@ -16,26 +16,53 @@ using Four = int32_t __attribute__((aligned(1), may_alias));
 // GCC 12 would keep them in vector registers, and moves from there cost multiplications.
 constexpr int kPointers = 6;
 
-// Codes of `count` vectors, the first of which is vector `at` of the tile, row by row.
+// `count` vectors of codes, the first of which is vector `at` of the tile, row by row: where they lie in y or a residual
+// that is laid out as y. As many vectors as lie side by side are one access.
 template <int vectors, int count>
-inline __attribute__((always_inline)) void store_codes(const Tile& tile, int at, __m512i codes) {
-  uint8_t* y = tile.y + at / vectors * tile.pitch + at % vectors * 16;
-  if (count == 4 && (vectors % 4 == 0 || tile.pitch == 16 * vectors)) return _mm512_storeu_si512(y, codes);
+struct Codes {
+  static constexpr int kPiece = vectors % 2 == 0 ? 2 : 1;
+
+  Codes(int64_t pitch, int at) : pitch(pitch), at(at) {}
+
+  bool is_one() const { return count == 4 && (vectors % 4 == 0 || pitch == 16 * vectors); }
+  int64_t offset(int i) const { return (at + i) / vectors * pitch + (at + i) % vectors * 16; }
+
+  inline __attribute__((always_inline)) void store(uint8_t* y, __m512i codes) const {
+    if (is_one()) return _mm512_storeu_si512(y + offset(0), codes);
 #pragma GCC unroll 4
-  for (int i = 0; i < count; i += vectors % 2 == 0 ? 2 : 1) {
-    y = tile.y + (at + i) / vectors * tile.pitch + (at + i) % vectors * 16;
-    if (vectors % 2 == 0) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), _mm512_castsi512_si256(codes));
-      codes = _mm512_shuffle_i64x2(codes, codes, 0xee);
-    } else {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y), _mm512_castsi512_si128(codes));
-      codes = _mm512_shuffle_i64x2(codes, codes, 0xf9);
+    for (int i = 0; i < count; i += kPiece) {
+      if constexpr (kPiece == 2) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + offset(i)), _mm512_castsi512_si256(codes));
+      } else {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(y + offset(i)), _mm512_castsi512_si128(codes));
+      }
+      codes = kPiece == 2 ? _mm512_shuffle_i64x2(codes, codes, 0xee) : _mm512_shuffle_i64x2(codes, codes, 0xf9);
     }
   }
-}
+
+  inline __attribute__((always_inline)) __m512i load(const uint8_t* y) const {
+    if (is_one()) return _mm512_loadu_si512(y + offset(0));
+    __m512i codes = _mm512_setzero_si512();
+    if constexpr (kPiece == 2) {
+      const auto two = [&](int i) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(y + offset(i))); };
+      codes = _mm512_castsi256_si512(two(0));
+      if constexpr (count > 2) codes = _mm512_inserti64x4(codes, two(2), 1);
+    } else {
+      const auto one = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(y + offset(i))); };
+      codes = _mm512_castsi128_si512(one(0));
+      if constexpr (count > 1) codes = _mm512_inserti32x4(codes, one(1), 1);
+      if constexpr (count > 2) codes = _mm512_inserti32x4(codes, one(2), 2);
+      if constexpr (count > 3) codes = _mm512_inserti32x4(codes, one(3), 3);
+    }
+    return codes;
+  }
+
+  int64_t pitch;
+  int at;
+};
 
 // Codes straight from registers.
-template <int vectors, int rows>
+template <bool adds, int vectors, int rows>
 inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const __m512i (&sums)[rows][vectors]) {
   constexpr int total = rows * vectors;
   const Requantize<true, true> requantize(*tile.finish);
@@ -50,12 +77,12 @@ inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const 
       const int row = (at + i) / vectors, v = (at + i) % vectors;
       rounded[i] = requantize.rounded(requantize.scaled(sums[row][v], bias + 16 * v, factor + 16 * v));
     }
-    const __m512i codes = in_order(requantize.packed(rounded));
-    if (total - at >= 4) {
-      store_codes<vectors, 4>(tile, at, codes);
-    } else {
-      store_codes<vectors, total % 4>(tile, at, codes);
-    }
+    const Codes<vectors, 4> four(tile.pitch, at);
+    const Codes<vectors, total % 4> rest(tile.pitch, at);
+    const bool is_four = total - at >= 4;
+    __m512i codes = in_order(requantize.packed(rounded));
+    if constexpr (adds) codes = requantize.with_residual(codes, is_four ? four.load(tile.residual) : rest.load(tile.residual));
+    is_four ? four.store(tile.y, codes) : rest.store(tile.y, codes);
   }
 }
 
@@ -86,7 +113,9 @@ void dot_exactly(const Tile& tile) {
       }
     }
   }
-  if (tile.finish != nullptr) return finish_codes<vectors, rows>(tile, sums);
+  if (tile.finish != nullptr) {
+    return tile.residual ? finish_codes<true, vectors, rows>(tile, sums) : finish_codes<false, vectors, rows>(tile, sums);
+  }
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 6

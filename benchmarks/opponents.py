@@ -49,7 +49,7 @@ def int8_peak(library: Path | None) -> Callable[[], float] | None:
     if probe is None:
         return None
     probe.restype, probe.argtypes = ctypes.c_double, []
-    return lambda: float(probe())
+    return (lambda: float(probe())) if probe() > 0 else None
 
 
 def ort_session(path: Path, threads: int, library: Path | None = None) -> ort.InferenceSession:

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "../src/isa.h"
+#include "../src/peak.h"
 #include "kernel.h"
 
 #define DQMQ_EXPORT extern "C" __attribute__((visibility("default")))
@@ -113,6 +114,15 @@ DQMQ_EXPORT const char* dqmq_available_isas() {
     return names.c_str();
   } catch (...) {
     return "";
+  }
+}
+
+// What this core can do with 8-bit products at best, in GMAC/s, whatever the cap; 0 where no loop is written for it.
+DQMQ_EXPORT double dqmq_int8_peak_gmacs() {
+  try {
+    return dqmq::int8_peak_gmacs(dqmq::available().back());
+  } catch (...) {
+    return 0;
   }
 }
 

@@ -14,6 +14,13 @@
 namespace dqmq::dotprod {
 namespace {
 
+// A step's codes, for every four lanes.
+inline __attribute__((always_inline)) int8x16_t broadcast(const uint8_t* x) {
+  int32_t codes;
+  __builtin_memcpy(&codes, x, sizeof(codes));
+  return vreinterpretq_s8_s32(vdupq_n_s32(codes));
+}
+
 // One step, of those whose codes are in `x`.
 template <int step, int vectors, int rows>
 inline __attribute__((always_inline)) const uint8_t* dot_step(const uint8_t* weights, const int8x16_t (&x)[rows],
@@ -53,10 +60,7 @@ void dot_exactly(const Tile& tile) {
     }
     for (; at < end; at += 4) {
 #pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r) {
-        codes[r] = vreinterpretq_s8_s32(
-            vdupq_n_s32(*reinterpret_cast<const int32_t __attribute__((aligned(1), may_alias))*>(x[r] + at)));
-      }
+      for (int r = 0; r < rows; ++r) codes[r] = broadcast(x[r] + at);
       weights = dot_step<0>(weights, codes, sums);
     }
   }

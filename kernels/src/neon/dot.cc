@@ -15,6 +15,13 @@
 namespace dqmq::neon {
 namespace {
 
+// A step's codes, for every four lanes.
+inline __attribute__((always_inline)) int8x16_t broadcast(const uint8_t* x) {
+  int32_t codes;
+  __builtin_memcpy(&codes, x, sizeof(codes));
+  return vreinterpretq_s8_s32(vdupq_n_s32(codes));
+}
+
 template <int vectors, int rows>
 void dot_exactly(const Tile& tile) {
   int32x4_t low[rows][vectors], high[rows][vectors];
@@ -34,8 +41,7 @@ void dot_exactly(const Tile& tile) {
       for (int v = 0; v < vectors; ++v) w[v] = vld1q_s8(reinterpret_cast<const int8_t*>(weights) + 16 * v);
 #pragma GCC unroll 8
       for (int r = 0; r < rows; ++r) {
-        const int8x16_t codes = vreinterpretq_s8_s32(
-            vdupq_n_s32(*reinterpret_cast<const int32_t __attribute__((aligned(1), may_alias))*>(x[r] + at)));
+        const int8x16_t codes = broadcast(x[r] + at);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
           low[r][v] = vpadalq_s16(low[r][v], vmull_s8(vget_low_s8(codes), vget_low_s8(w[v])));

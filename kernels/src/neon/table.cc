@@ -82,7 +82,9 @@ void flush(Wide<vectors, pairs>& wide, int count, int32_t* sums, bool adds) {
 }
 
 inline __attribute__((always_inline)) uint64_t offset_at(const uint8_t* x) {
-  return *reinterpret_cast<const uint16_t __attribute__((aligned(1), may_alias))*>(x);
+  uint16_t offset;
+  __builtin_memcpy(&offset, x, sizeof(offset));
+  return offset;
 }
 
 // One run of steps, added to the 16-bit sums.

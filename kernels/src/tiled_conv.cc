@@ -19,7 +19,7 @@ constexpr int64_t kEncodedBytes = 1 << 20;
 // Panels whose weights stay in the second-level cache may change at every tile; larger ones change last.
 constexpr int64_t kCachedWeights = 256 << 10;
 // What it costs a position to begin and end a segment of table look-ups: short ones are better multiplied.
-constexpr double kRunCycles = 11;
+constexpr double kRunCycles = 16;
 // Tasks of a call: enough to keep many threads busy to the end, few enough to cost nothing on one.
 constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskBytes = 1 << 14;
 

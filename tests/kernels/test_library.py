@@ -1,6 +1,9 @@
 """Where the library is found, how it is switched off, and that serving goes on without it."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,10 @@ import dqmq_deploy
 from dqmq_deploy import kernels
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import InputError, KernelError
-from dqmq_deploy.export import functions
+from dqmq_deploy.export import functions, graph
+from dqmq_deploy.export.weights import WeightStore
 from dqmq_deploy.runtime.sessions import Sessions
+from tests.export.plans import PlanMaker
 from tests.tiny_bundle import pictures
 
 
@@ -87,3 +92,35 @@ def test_a_library_that_cannot_be_loaded(tiny_bundle: Bundle, caplog: pytest.Log
     Sessions(tiny_bundle, configurations=[0])
     (record,) = caplog.records
     assert "this system cannot load it" in record.getMessage()
+
+
+RACE = """
+import sys, time
+import numpy as np
+from pathlib import Path
+from dqmq_deploy.runtime.sessions import open_faster, open_session
+
+path, blank = Path(sys.argv[1]), np.zeros((1, 64, 64, 3), np.uint8)
+seconds = []
+for session in (open_session(path), open_faster(path, 1, blank)):
+    session.run(None, {"image": blank})
+    start = time.perf_counter()
+    session.run(None, {"image": blank})
+    seconds.append(time.perf_counter() - start)
+print(seconds[0] / seconds[1])
+"""
+
+
+def test_a_graph_keeps_onnxruntimes_own_kernels_where_ours_are_slower(tmp_path: Path) -> None:
+    """The reference path is many times slower than anything: sessions find out and do without."""
+    maker = PlanMaker((64, 64), seed=1)
+    first = maker.conv("image", 32, (3, 3), 8, pads=(1, 1, 1, 1))
+    plan, weights = maker.plan(maker.conv(first, 32, (3, 3), 8, pads=(1, 1, 1, 1))), WeightStore()
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(graph.build(plan, weights).SerializeToString())
+    (tmp_path / "weights.bin").write_bytes(weights.to_bytes())
+    capped = {**os.environ, "DQMQ_MAX_ISA": "reference"}
+    done = subprocess.run(
+        [sys.executable, "-c", RACE, str(path)], env=capped, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) > 3

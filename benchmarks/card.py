@@ -1,12 +1,15 @@
 """Write the figures of a model card from its metrics.json, between the card's two markers.
 
 python -m benchmarks.card models/resnet20-gtsrb
+python -m benchmarks.card models/resnet20-gtsrb --report report/report.json    with times, which `bench` measured
 """
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from dqmq_deploy.report.latency import STOCK
 
 BEGIN, END = "<!-- figures: python -m benchmarks.card -->", "<!-- end of figures -->"
 
@@ -22,9 +25,10 @@ def percent(share: float) -> str:
 
 def figures(metrics: dict[str, Any]) -> str:
     """The card's tables in Markdown."""
-    return "\n\n".join(
-        [_accuracy(metrics), _routing(metrics), _kinds(metrics), _configurations(metrics), _source(metrics)]
-    )
+    parts = [_accuracy(metrics), _routing(metrics), _kinds(metrics), _configurations(metrics), _source(metrics)]
+    if "time" in metrics:
+        parts.append(_time(metrics["time"]))
+    return "\n\n".join(parts)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -106,9 +110,54 @@ def _configurations(metrics: dict[str, Any]) -> str:
     return _table(head, rows)
 
 
+def time_of(report: dict[str, Any]) -> dict[str, Any]:
+    """What a card keeps of a ``report.json``: one thread, one image at a time."""
+    rows = {row["name"]: row for row in report["latency"] if row["threads"] == 1}
+    facts = report["environment"]
+    kept = {key: facts[key] for key in ("date", "commit", "cpu", "cores", "os", "python", "versions")}
+    return {
+        "environment": {**kept, "isa": facts["kernels"]["isa"]},
+        "rows": {
+            name: {key: row[key] for key in ("kind", "p50_ms", "over_stock", "ratios") if key in row}
+            for name, row in rows.items()
+        },
+    }
+
+
+def _time(time: dict[str, Any]) -> str:
+    rows = time["rows"]
+    lines = []
+    for name, row in rows.items():
+        if "over_stock" not in row:
+            continue
+        stock, int8 = row["over_stock"], row["ratios"]["ort-int8"]
+        lines.append(
+            [
+                f"`{name}`",
+                f"{row['p50_ms']:.3f} ms",
+                f"{rows[name + STOCK]['p50_ms']:.3f} ms",
+                f"{stock['median']:.2f} ({stock['low']:.2f} to {stock['high']:.2f})",
+                f"{int8['median']:.2f} ({int8['low']:.2f} to {int8['high']:.2f})",
+            ]
+        )
+    others = [name for name, row in rows.items() if row["kind"] in ("estimator", "baseline")]
+    told = ", ".join(f"{name} {rows[name]['p50_ms']:.3f} ms" for name in others)
+    facts = time["environment"]
+    head = ["configuration", "our kernels", "stock onnxruntime", "ours / stock", "ours / ort-int8"]
+    return (
+        "Time of one image on one thread, medians; ratios are medians over rounds, with the 10th to 90th percentile:\n\n"
+        f"{_table(head, lines)}\n\nBeside them: {told}. Measured by `dqmq-deploy bench` on {facts['date'][:10]} at commit "
+        f"{facts['commit']}; {facts['cpu']}, {facts['isa']} kernels; {_versions(facts)}."
+    )
+
+
+def _versions(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
+
+
 def _source(metrics: dict[str, Any]) -> str:
     facts = metrics["environment"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
+    versions = _versions(facts)
     return (
         f"Measured on the exported graphs by `python -m benchmarks.accuracy`, seed {metrics['seed']}, on "
         f"{facts['date'][:10]} at commit {facts['commit']}; {facts['cpu']}, {facts['cores']} cores, {facts['os']}; "
@@ -120,12 +169,17 @@ def main() -> None:
     """Rewrite the part of the card between the markers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a folder with metrics.json and card.md")
-    folder = parser.parse_args().model
+    parser.add_argument("--report", type=Path, metavar="report.json", help="what bench wrote: its times are added")
+    arguments = parser.parse_args()
+    folder = arguments.model
     card = folder / "card.md"
     text = card.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     metrics = json.loads((folder / "metrics.json").read_text())
+    if arguments.report:
+        metrics["time"] = time_of(json.loads(arguments.report.read_text()))
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     card.write_text(f"{before}{BEGIN}\n\n{figures(metrics)}\n\n{END}{after}")
 
 

@@ -33,7 +33,7 @@ class DepthwiseConv final : public Conv {
     }
     row_groups_ = ceil_div(geometry_.kernel_h, kRowGroup);
     padding_.assign(static_cast<size_t>(lanes_), layer.x_zero_point);
-    const std::vector<int8_t> codes = unpack_codes(layer);
+    const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
     fold(layer, codes);
     for (const Block& block : blocks_) {
@@ -87,7 +87,7 @@ class DepthwiseConv final : public Conv {
   }
 
   // [blocks] of [row_groups][kernel_w][lanes][kRowGroup].
-  std::shared_ptr<Packed> pack(const std::vector<int8_t>& codes) const {
+  std::shared_ptr<Packed> pack(const Codes& codes) const {
     const Geometry& g = geometry_;
     auto packed = std::make_shared<Packed>(static_cast<size_t>(lanes_ * row_groups_ * g.kernel_w * kRowGroup));
     for (const Block& block : blocks_) {
@@ -107,7 +107,7 @@ class DepthwiseConv final : public Conv {
   }
 
   // The bias makes up for the zero point, which stays in the codes.
-  void fold(const Layer& layer, const std::vector<int8_t>& codes) {
+  void fold(const Layer& layer, const Codes& codes) {
     bias_.assign(static_cast<size_t>(lanes_), 0);
     factor_.assign(static_cast<size_t>(lanes_), 0.0f);
     const int64_t count = geometry_.codes_per_channel();

@@ -60,11 +60,11 @@ void check(const Layer& layer) {
   for (float number : {out.own_ratio, out.residual_ratio, out.offset}) expect_finite("ratios and offset", number);
 }
 
-std::vector<int8_t> unpack_codes(const Layer& layer) {
+Codes unpack_codes(const Layer& layer) {
   const int64_t count = layer.geometry.codes_per_channel();
   const int64_t bytes = row_bytes(count, layer.weight_bits);
   const int bits = layer.weight_bits, half = 1 << (bits - 1), mask = (1 << bits) - 1, per_byte = 8 / bits;
-  std::vector<int8_t> codes(static_cast<size_t>(layer.geometry.out_channels * count));
+  Codes codes(static_cast<size_t>(layer.geometry.out_channels * count));
   int8_t* out = codes.data();
   for (int64_t channel = 0; channel < layer.geometry.out_channels; ++channel) {
     const uint8_t* row = layer.weights + channel * bytes;

@@ -19,6 +19,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "pages.h"
+
 namespace dqmq {
 
 // Attributes of the convolution. Channels are totals over all groups.
@@ -73,12 +75,14 @@ inline int64_t row_bytes(int64_t codes, int bits) { return (codes * bits + 7) / 
 // Throws std::invalid_argument, in one line that says what was expected and what came, unless `layer` can be computed.
 void check(const Layer& layer);
 
+using Codes = std::vector<int8_t, PageAllocator<int8_t>>;
+
 // Signed codes [out_channels, codes_per_channel], each within -2^(bits-1) .. 2^(bits-1) - 1, of a checked layer.
 //
 //     bits    byte: bit 7          bit 0       an unsigned field f holds the code f - 2^(bits-1)
 //     8       | c0 c0 c0 c0 c0 c0 c0 c0 |
 //     4       | c1 c1 c1 c1 c0 c0 c0 c0 |
 //     2       | c3 c3 c2 c2 c1 c1 c0 c0 |
-std::vector<int8_t> unpack_codes(const Layer& layer);
+Codes unpack_codes(const Layer& layer);
 
 }  // namespace dqmq

@@ -1,11 +1,11 @@
 #include "packed.h"
 
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <new>
 #include <tuple>
+
+#include "pages.h"
 
 namespace dqmq {
 namespace {
@@ -42,13 +42,9 @@ Key key_of(const Layer& layer, const std::string& layout) {
 
 }  // namespace
 
-Packed::Packed(size_t size) : size_((size + 63) / 64 * 64) {
-  data_ = static_cast<uint8_t*>(std::aligned_alloc(64, size_ == 0 ? 64 : size_));
-  if (data_ == nullptr) throw std::bad_alloc();
-  std::memset(data_, 0, size_);
-}
+Packed::Packed(size_t size) : data_(allocate_pages(size)), size_(size) {}
 
-Packed::~Packed() { std::free(data_); }
+Packed::~Packed() { free_pages(data_, size_); }
 
 std::shared_ptr<const Packed> packed_weights(const Layer& layer, const std::string& layout,
                                              const std::function<std::shared_ptr<Packed>()>& make) {

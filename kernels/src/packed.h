@@ -10,7 +10,7 @@
 
 namespace dqmq {
 
-// Bytes on a 64-byte boundary.
+// Zeros at first, on a 64-byte boundary.
 class Packed {
  public:
   explicit Packed(size_t size);

@@ -15,7 +15,7 @@ constexpr int kRounds = 8;
 constexpr int64_t kTurns = 20000;
 
 // Best of several rounds: the core may sleep at first, and others may run beside.
-double best_of(int64_t (*multiply)(int64_t turns)) {
+[[maybe_unused]] double best_of(int64_t (*multiply)(int64_t turns)) {
   double best = 0;
   for (int round = 0; round < kRounds; ++round) {
     const auto start = std::chrono::steady_clock::now();

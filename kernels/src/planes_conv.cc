@@ -59,7 +59,7 @@ class PlanesConv final : public Conv {
         x_max_(layer.x_max), padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)) {
     channel_groups_ = ceil_div(geometry_.out_channels, kPlaneChannels);
     step_count_ = ceil_div(geometry_.in_channels * geometry_.kernel_h, kRunUnit) * kRunUnit;
-    const std::vector<int8_t> codes = unpack_codes(layer);
+    const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
     fold(layer, codes);
     finishes_ = finishes(finish_, bias_.data(), factor_.data(), channel_groups_, kPlaneChannels);
@@ -90,7 +90,7 @@ class PlanesConv final : public Conv {
   }
 
   // [groups of channels] of row offsets, as PlanesTile wants them, with the starts of runs behind them.
-  std::shared_ptr<Packed> pack(const std::vector<int8_t>& codes) const {
+  std::shared_ptr<Packed> pack(const Codes& codes) const {
     const Geometry& g = geometry_;
     const int64_t run_steps = longest_run(codes), runs = ceil_div(step_count_, run_steps);
     const int64_t weight_bytes = ceil_div(step_count_ * kPlaneChannels * 2, 64) * 64;
@@ -119,12 +119,12 @@ class PlanesConv final : public Conv {
   }
 
   // Code i of a step: steps are rows of the kernel of one input channel after the other.
-  int code_of(const std::vector<int8_t>& codes, int64_t channel, int64_t step, int64_t i) const {
+  int code_of(const Codes& codes, int64_t channel, int64_t step, int64_t i) const {
     const int64_t steps = geometry_.in_channels * geometry_.kernel_h;
     return step < steps ? codes[static_cast<size_t>((channel * steps + step) * kDepth + i)] : 0;
   }
 
-  int64_t longest_run(const std::vector<int8_t>& codes) const {
+  int64_t longest_run(const Codes& codes) const {
     int64_t length = step_count_;
     for (int64_t channel = 0; channel < geometry_.out_channels; ++channel) {
       for (int64_t step = 0, range = 0; step < step_count_; ++step) {
@@ -136,7 +136,7 @@ class PlanesConv final : public Conv {
     return length;
   }
 
-  void fold(const Layer& layer, const std::vector<int8_t>& codes) {
+  void fold(const Layer& layer, const Codes& codes) {
     bias_.assign(static_cast<size_t>(channel_groups_ * kPlaneChannels), 0);
     factor_.assign(bias_.size(), 0.0f);
     const int codes_less = layer.x_zero_point - layer.x_min - kCentre;

@@ -7,13 +7,13 @@
 //     column w0 | w1 << 2 | w2 << 4          field 0..3 each: weight code + 2
 //     entry  sum (a - kCentre) * (w - 2)
 //
-// The centre costs nothing: it is a constant for each output channel, and folds into its bias. It makes products small:
-// with a weight of -2, -1, 0, 1 one lies in a range of 6, 3, 0, 3.
+// The centre costs nothing: it is a constant for each output channel, and folds into its bias. With it entries are small
+// numbers of both signs. With a weight of -2, -1, 0, 1 a product lies in a range of 6, 3, 0, 3.
 //
 // Entries add up in bytes, modulo 256, over a *run* of steps that is short enough for the sum of their ranges, which the
 // weights tell, to stay within 255. A run starts from minus the lowest sum possible; so it ends between 0 and 255, as if
 // nothing had wrapped, and what it started from folds into the bias as well. Typical weights allow runs of 20 to 40
-// steps of three, the worst 14; each run ends with a widening, so long ones are faster.
+// steps of three, the worst 12; each run ends with a widening, so long ones are faster.
 #pragma once
 
 #include <array>

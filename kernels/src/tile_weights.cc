@@ -71,7 +71,7 @@ void put(uint8_t* step, Encoding encoding, int64_t lane, int i, int8_t code) {
   }
 }
 
-void pack_depthwise(const Layer& layer, const TileKernel& kernel, int64_t panel_bytes, const std::vector<int8_t>& codes,
+void pack_depthwise(const Layer& layer, const TileKernel& kernel, int64_t panel_bytes, const Codes& codes,
                     uint8_t* packed) {
   const int64_t taps = layer.geometry.kernel_h * layer.geometry.kernel_w, lanes = kernel.lanes;
   for (int64_t channel = 0; channel < layer.geometry.out_channels; ++channel) {
@@ -84,7 +84,7 @@ void pack_depthwise(const Layer& layer, const TileKernel& kernel, int64_t panel_
 }
 
 void pack_dense(const Layer& layer, const TileKernel& kernel, const TileSteps& steps, int64_t panel_bytes,
-                const std::vector<int8_t>& codes, uint8_t* packed) {
+                const Codes& codes, uint8_t* packed) {
   const Geometry& g = layer.geometry;
   const EncodingFacts f = facts(kernel.encoding);
   const StepSources sources(layer, kernel, steps);
@@ -134,7 +134,7 @@ class Runs {
     for (int64_t panel = 0; panel < panels; ++panel) {
       for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
         const uint8_t* first = weights + panel * panel_bytes + segment * steps.steps * lanes_;
-        while (!fits(first)) length -= kRunUnit;  // at the shortest, 14 steps of 18 or 21 of 12 always fit
+        while (!fits(first)) length -= kRunUnit;  // at the shortest, 12 steps of three codes or 20 of two always fit
       }
     }
   }
@@ -199,13 +199,13 @@ std::vector<int64_t> TileSteps::segments(const Geometry& g, int64_t width, int64
 }
 
 std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
-                                   const std::vector<int8_t>& codes) {
+                                   const Codes& codes) {
   const Geometry& g = layer.geometry;
   const EncodingFacts f = facts(kernel.encoding);
   const int64_t groups = steps.depthwise ? 1 : g.groups;
   const int64_t panels = groups * ceil_div(g.out_channels / groups, kernel.lanes);
   const int64_t weight_bytes = round_up(steps.segment_count * steps.steps * kernel.lanes * f.lane_bytes);
-  std::vector<uint8_t> weights(static_cast<size_t>(panels * weight_bytes));
+  std::vector<uint8_t, PageAllocator<uint8_t>> weights(static_cast<size_t>(panels * weight_bytes));
   if (steps.depthwise) {
     pack_depthwise(layer, kernel, weight_bytes, codes, weights.data());
   } else {

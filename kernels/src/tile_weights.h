@@ -29,6 +29,6 @@ struct TileSteps {
 // Panels of weights, [groups][panels] of [segments][steps][lanes][lane_bytes] (depthwise [taps / 4][lanes][4]), in tables
 // with the starts of runs behind them.
 std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
-                                   const std::vector<int8_t>& codes);
+                                   const Codes& codes);
 
 }  // namespace dqmq

@@ -38,7 +38,7 @@ class TiledConv final : public Conv {
     group_channels_ = g.out_channels / groups_;
     group_bytes_ = encoder_.pixel_bytes() / groups_;
     panels_ = ceil_div(group_channels_, kernel.lanes);
-    const std::vector<int8_t> codes = unpack_codes(layer);
+    const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack_tiles(layer, kernel, steps_, codes); });
     fold(layer, codes, f);
     finishes_ = finishes(finish_, bias_.data(), factor_.data(), groups_ * panels_, kernel.lanes);
@@ -104,7 +104,7 @@ class TiledConv final : public Conv {
 
   // A constant for each channel makes up for what the encoding leaves out: the zero point and, in tables, the centre and
   // what runs start from.
-  void fold(const Layer& layer, const std::vector<int8_t>& codes, const EncodingFacts& f) {
+  void fold(const Layer& layer, const Codes& codes, const EncodingFacts& f) {
     const size_t lanes = static_cast<size_t>(groups_ * panels_ * kernel_.lanes);
     bias_.assign(lanes, 0);
     factor_.assign(lanes, 0.0f);

@@ -12,6 +12,9 @@
 namespace dqmq {
 namespace {  // compiled for the instruction set of each file that includes it
 
+// Four bytes wherever they lie.
+using Four = int32_t __attribute__((aligned(1), may_alias));
+
 // `Multiply::add(sums, codes, weights)`: the sums of a step more. A vector is 8 channels, 4 bytes of codes each.
 template <class Multiply, int vectors, int rows>
 inline __attribute__((always_inline)) void dot_steps(const uint8_t* const (&x)[rows], int64_t begin, int64_t end,
@@ -22,8 +25,7 @@ inline __attribute__((always_inline)) void dot_steps(const uint8_t* const (&x)[r
     for (int v = 0; v < vectors; ++v) w[v] = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights) + v);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const __m256i codes = _mm256_set1_epi32(
-          *reinterpret_cast<const int32_t __attribute__((aligned(1), may_alias))*>(x[r] + at));
+      const __m256i codes = _mm256_set1_epi32(*reinterpret_cast<const Four*>(x[r] + at));
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) sums[r][v] = Multiply::add(sums[r][v], codes, w[v]);
     }

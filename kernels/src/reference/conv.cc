@@ -71,7 +71,7 @@ class ReferenceConv final : public Conv {
   }
 
   Layer layer_;
-  std::vector<int8_t> codes_;
+  Codes codes_;
 };
 
 }  // namespace

@@ -42,7 +42,7 @@ Key key_of(const Layer& layer, const std::string& layout) {
 
 }  // namespace
 
-Packed::Packed(size_t size) : data_(allocate_pages(size)), size_(size) {}
+Packed::Packed(size_t size) : size_((size + 63) / 64 * 64) { data_ = allocate_pages(size_); }
 
 Packed::~Packed() { free_pages(data_, size_); }
 

@@ -1,7 +1,6 @@
 #include "scratch.h"
 
-#include <cstdlib>
-#include <new>
+#include "pages.h"
 
 namespace dqmq {
 namespace {
@@ -9,7 +8,7 @@ namespace {
 struct Buffer {
   uint8_t* data = nullptr;
   size_t size = 0;
-  ~Buffer() { std::free(data); }
+  ~Buffer() { free_pages(data, size); }
 };
 
 }  // namespace
@@ -19,10 +18,9 @@ uint8_t* scratch(Slot slot, size_t bytes) {
   Buffer& buffer = buffers[static_cast<size_t>(slot)];
   const size_t needed = (bytes + kSlack + 63) / 64 * 64;
   if (buffer.size < needed) {
-    std::free(buffer.data);
-    buffer.size = 0;
-    buffer.data = static_cast<uint8_t*>(std::aligned_alloc(64, needed));
-    if (buffer.data == nullptr) throw std::bad_alloc();
+    free_pages(buffer.data, buffer.size);
+    buffer = {};
+    buffer.data = allocate_pages(needed);
     buffer.size = needed;
   }
   return buffer.data;

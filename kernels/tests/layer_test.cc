@@ -152,7 +152,7 @@ DQMQ_TEST(layer, accepts_what_is_odd_but_sound) {
 DQMQ_TEST(layer, codes_lie_in_bits_as_drawn) {
   Layer layer;
   layer.geometry.out_channels = 2;
-  const auto expect_codes = [&](int bits, int64_t count, std::vector<uint8_t> bytes, std::vector<int8_t> wanted) {
+  const auto expect_codes = [&](int bits, int64_t count, std::vector<uint8_t> bytes, Codes wanted) {
     layer.weight_bits = bits, layer.geometry.in_channels = count;
     layer.weights = bytes.data(), layer.weights_size = bytes.size();
     expect(unpack_codes(layer) == wanted, std::to_string(bits) + " bits are unpacked into other codes");

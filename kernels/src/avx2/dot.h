@@ -13,7 +13,7 @@ namespace dqmq {
 namespace {  // compiled for the instruction set of each file that includes it
 
 // Four bytes wherever they lie.
-using Four = int32_t __attribute__((aligned(1), may_alias));
+using Four __attribute__((aligned(1), may_alias)) = int32_t;
 
 // `Multiply::add(sums, codes, weights)`: the sums of a step more. A vector is 8 channels, 4 bytes of codes each.
 template <class Multiply, int vectors, int rows>

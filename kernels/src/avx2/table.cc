@@ -14,7 +14,7 @@ namespace dqmq::avx2 {
 namespace {
 
 // Two bytes wherever they lie.
-using Two = uint16_t __attribute__((aligned(1), may_alias));
+using Two __attribute__((aligned(1), may_alias)) = uint16_t;
 
 alignas(64) constexpr auto kTable = dot_table<2, 1>();
 // 16-bit sums hold this many runs of at most 255; longer ones move on to 32 bits
@@ -62,7 +62,7 @@ inline __attribute__((always_inline)) void look_up(const uint8_t* const (&x)[row
     for (int v = 0; v < vectors; ++v) w[v] = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights) + v);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const uint64_t offset = *reinterpret_cast<const uint16_t __attribute__((aligned(1), may_alias))*>(x[r] + at);
+      const uint64_t offset = *reinterpret_cast<const Two*>(x[r] + at);
       const __m256i entries =
           _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table + offset)));
 #pragma GCC unroll 4

@@ -10,7 +10,7 @@
 namespace dqmq::avx512 {
 namespace {
 
-using Four = int32_t __attribute__((aligned(1), may_alias));
+using Four __attribute__((aligned(1), may_alias)) = int32_t;
 
 // So many pointers stay in registers. The others are read again at every step, which is why they are called volatile:
 // GCC 12 would keep them in vector registers, and moves from there cost multiplications.

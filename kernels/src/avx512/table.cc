@@ -15,7 +15,7 @@ alignas(64) constexpr auto kTable = dot_table<3, 1>();
 // 16-bit sums hold this many runs of at most 255; longer ones move on to 32 bits
 constexpr int64_t kWordRuns = 256;
 
-using Two = uint16_t __attribute__((aligned(1), may_alias));
+using Two __attribute__((aligned(1), may_alias)) = uint16_t;
 
 // The row of the table that the encoded input at `x` points to.
 inline __attribute__((always_inline)) __m512i entries_of(const uint8_t* x) {

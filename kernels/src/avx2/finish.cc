@@ -75,11 +75,15 @@ void finish_codes(const Requantize& requantize, const int32_t* sums, int lanes, 
     for (; c + 32 <= channels; c += 32) {
       __m256i codes[4];
 #pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) codes[v] = eight<adds>(requantize, sums, c + 8 * v, residual + c + 8 * v);
+      for (int v = 0; v < 4; ++v) {
+        const int at = c + 8 * v;
+        codes[v] = eight<adds>(requantize, sums, at, adds ? residual + at : nullptr);
+      }
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + c), pack(codes));
     }
     for (; c + 8 <= channels; c += 8) {
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(y + c), pack(eight<adds>(requantize, sums, c, residual + c)));
+      const __m256i last = eight<adds>(requantize, sums, c, adds ? residual + c : nullptr);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(y + c), pack(last));
     }
     if (c == channels) continue;
     // what is left goes through memory of our own: sums, bias and factor are padded, codes are not

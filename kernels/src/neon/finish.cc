@@ -61,10 +61,10 @@ void finish_codes(const Requantize& requantize, const int32_t* sums, int lanes, 
   for (int row = 0; row < rows; ++row, sums += lanes, y += pitch, residual += adds ? pitch : 0) {
     int c = 0;
     for (; c + 16 <= channels; c += 16) {
-      const uint8x8_t low = eight<adds>(requantize, sums, c, residual + c);
-      vst1q_u8(y + c, vcombine_u8(low, eight<adds>(requantize, sums, c + 8, residual + c + 8)));
+      const uint8x8_t low = eight<adds>(requantize, sums, c, adds ? residual + c : nullptr);
+      vst1q_u8(y + c, vcombine_u8(low, eight<adds>(requantize, sums, c + 8, adds ? residual + c + 8 : nullptr)));
     }
-    for (; c + 8 <= channels; c += 8) vst1_u8(y + c, eight<adds>(requantize, sums, c, residual + c));
+    for (; c + 8 <= channels; c += 8) vst1_u8(y + c, eight<adds>(requantize, sums, c, adds ? residual + c : nullptr));
     if (c == channels) continue;
     // what is left goes through memory of our own: sums, bias and factor are padded, codes are not
     uint8_t codes[8], others[8] = {};

@@ -17,6 +17,7 @@ import onnxruntime as ort
 import dqmq_deploy
 from dqmq_deploy import cpu
 from dqmq_deploy.errors import KernelError
+from dqmq_deploy.runtime.arena import share_arena
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +61,7 @@ def ort_session(path: Path, threads: int, library: Path | None = None) -> ort.In
     options.log_severity_level = 3
     for key, value in cpu.session_settings().items():
         options.add_session_config_entry(key, value)
+    share_arena(options)
     if library is not None:
         options.register_custom_ops_library(str(library))
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

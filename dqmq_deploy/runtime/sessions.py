@@ -21,6 +21,7 @@ from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.errors import BundleError, InputError
 from dqmq_deploy.images import Pixels
 from dqmq_deploy.kernels import ALWAYS_FASTER, in_use, register
+from dqmq_deploy.runtime.arena import share_arena
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -50,6 +51,7 @@ def open_session(path: Path, threads: int = 1, kernels: bool = True) -> ort.Infe
     options.log_severity_level = _ERRORS_ONLY
     for key, value in session_settings().items():
         options.add_session_config_entry(key, value)
+    share_arena(options)
     if kernels:
         register(options)
     try:

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "../src/isa.h"
+#include "file_pages.h"
 
 namespace dqmq::ort {
 namespace {
@@ -76,6 +77,7 @@ Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Operator& op)
     inputs[index] = read(api_, value);
   }
   conv_ = make_conv(op, attributes_, inputs);
+  drop_file_pages(inputs[kW].data, static_cast<size_t>(count(inputs[kW].shape)));
 }
 
 void Kernel::compute(OrtKernelContext* context) const {

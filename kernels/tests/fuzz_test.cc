@@ -54,9 +54,7 @@ void expect_both(const std::map<std::string, Counts>& counts) {
 
 DQMQ_TEST(fuzz, the_corpus) {
   std::map<std::string, Counts> counts;
-  for (const auto& [name, content] : corpus()) {
-    if (drawn()) run(content, name, &counts);
-  }
+  for (const auto& [name, content] : corpus()) run(content, name, &counts);
   expect_both(counts);
 }
 
@@ -79,7 +77,6 @@ DQMQ_TEST(fuzz, mutations_of_the_corpus) {
     }
     if (drawn()) run(content, file->first + ", mutation " + std::to_string(i), &counts);
   }
-  expect_both(counts);
 }
 
 DQMQ_TEST(fuzz, any_bytes) {
@@ -90,7 +87,6 @@ DQMQ_TEST(fuzz, any_bytes) {
     for (uint8_t& byte : content) byte = static_cast<uint8_t>(random.bits());
     if (drawn()) run(content, "random bytes " + std::to_string(i), &counts);
   }
-  expect_both(counts);
 }
 
 }  // namespace

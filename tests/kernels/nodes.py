@@ -59,16 +59,21 @@ class Node:
 
     def run(self, *, kernels: bool, fed: Collection[str] = ("x", "r"), threads: int = 1) -> Array:
         """What the node gives, on our kernels or on stock onnxruntime."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 4
-        for key, value in session_settings().items():
-            options.add_session_config_entry(key, value)
-        if kernels:
-            options.register_custom_ops_library(str(op_library_path()))
-        session = ort.InferenceSession(self.model(fed), options, providers=["CPUExecutionProvider"])
+        session = open_model(self.model(fed), kernels=kernels, threads=threads)
         feed = {name: self.tensors[name] for name in ORDER[: COUNTS[self.operator]] if name in fed}
         return cast(Array, session.run(None, feed)[0])
+
+
+def open_model(model: bytes, *, kernels: bool, threads: int = 1) -> ort.InferenceSession:
+    """A session on our kernels or on stock onnxruntime."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    for key, value in session_settings().items():
+        options.add_session_config_entry(key, value)
+    if kernels:
+        options.register_custom_ops_library(str(op_library_path()))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def node(operator: str, bits: int = 8, act_bits: int | None = None, seed: int = 0) -> Node:

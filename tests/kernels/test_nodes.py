@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from dqmq_deploy.kernels import CAP
-from tests.kernels.nodes import COUNTS, ORDER, Node, node
+from tests.kernels.nodes import COUNTS, ORDER, Node, node, open_model
 
 OPERATORS = list(COUNTS)
 
@@ -59,6 +60,12 @@ def test_bounds_that_cross() -> None:
     same(node("QConv", 2).changed(x_min=np.array(9, np.uint8), x_max=np.array(5, np.uint8)))
 
 
+@pytest.mark.parametrize("act_bits", [-3, 0, 1, 7, 8, 9, 2**40])
+def test_any_number_of_activation_bits(act_bits: int) -> None:
+    """Less than 8 means that codes are clamped to what comes as bounds, as in the function."""
+    same(node("QConv", 2).changed({"act_bits": act_bits}))
+
+
 def test_scalars_of_one_element() -> None:
     """Scales and zero points of shape [1]."""
     one = node("QConvAdd", 4)
@@ -74,6 +81,8 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("QConv", {"weight_bits": None}, {}, "weight_bits: expected an integer, got none"),
     ("QConv", {"weight_bits": 3}, {}, "weight_bits: expected 2, 4 or 8, got 3"),
     ("QConv", {"weight_bits": 2.0}, {}, "weight_bits: expected an integer, got another type"),
+    ("QConv", {"act_bits": None}, {}, "act_bits: expected an integer, got none"),
+    ("QLinear", {"act_bits": 7.0}, {}, "act_bits: expected an integer, got another type"),
     ("QConv", {"strides": [1.0, 1.0]}, {}, r"strides: expected 2 integers, got \[\]"),
     ("QConv", {"strides": 1}, {}, r"strides: expected 2 integers, got \[\]"),
     ("QConv", {"group": "many"}, {}, "group: expected an integer, got another type"),
@@ -142,6 +151,29 @@ def test_what_makes_no_sense(
     fed = ("x", "r") if constant else ORDER
     with pytest.raises(Exception, match=message):
         wrong.run(kernels=True, fed=[name for name in ORDER if name in fed])
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_inputs_of_another_type(operator: str) -> None:
+    """onnxruntime holds every input to the type that our library declares."""
+    for name in ORDER[: COUNTS[operator]]:
+        given = node(operator).tensors[name]
+        for other in (np.uint8, np.int32, np.float32):
+            if given.dtype != other:
+                with pytest.raises(Exception, match=r"(?i)type"):
+                    node(operator).changed(None, **{name: given.astype(other)}).run(kernels=True)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_inputs_that_are_missing(operator: str) -> None:
+    """None of them is optional, and there are no more of them."""
+    model = onnx.load_from_string(node(operator).model())
+    names = list(model.graph.node[0].input)
+    wrong = [[*names[:at], "", *names[at + 1 :]] for at in range(len(names))]
+    for inputs in [*wrong, names[:-1], [*names, "bias"]]:
+        model.graph.node[0].input[:] = inputs
+        with pytest.raises(Exception, match=f"INVALID_GRAPH.*{operator}"):
+            open_model(model.SerializeToString(), kernels=True)
 
 
 def test_an_output_too_large_for_any_memory() -> None:

@@ -33,7 +33,7 @@ struct PlanesTile {
 };
 
 // Planes from bits: byte i of a plane, i < count, is t0 | t1 << 2 | t2 << 4, where tk is the code of pixel
-// first + i + k if bit i of inside[k] is set, else padding.
+// first + i + k if bit i of inside[k] is set, else padding. Its upper two bits are any: look-ups ignore them.
 struct PlanesJoin {
   const uint8_t* bits;        // [channels][pitch], four pixels a byte; read from bits - 1 to bits + count / 4 + 64
   int64_t channels, pitch;

@@ -41,8 +41,8 @@ struct Outcome {
   }
 };
 
-// Makes the node with the registered operator, and runs it. Aborts where the operator breaks the rules: it leaks what it
-// was given, or calls what it may not.
+// Makes the node with the registered operator, and runs it. Aborts where the operator breaks the rules: it leaks what
+// it was given, or calls what it may not.
 Outcome run(const FakeNode& node);
 
 // Names of the instruction sets the library has, from plain to fast.

@@ -1,6 +1,6 @@
-// Nodes that no exporter would write, through the interface onnxruntime has: an error or the reference's result, no crash.
-//
-// The corpus is what a fuzzer found worth keeping (CMakeLists.txt tells how to run it); here it is replayed, and mutated.
+// Nodes that no exporter would write, through the interface onnxruntime has: an error or the reference's result, no
+// crash. The corpus is what a fuzzer found worth keeping (CMakeLists.txt tells how to run it); here it is replayed, and
+// mutated.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>

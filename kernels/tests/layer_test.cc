@@ -78,7 +78,7 @@ DQMQ_TEST(layer, refuses_shapes) {
 
 DQMQ_TEST(layer, refuses_weights_of_another_size) {
   // 27 codes of 2 bits are 7 bytes a channel
-  expect_refused("expected 10 times 7 bytes of packed weights, got 0", [](Layer& l) { l.weights = nullptr, l.weights_size = 0; });
+  expect_refused("10 times 7 bytes of packed weights, got 0", [](Layer& l) { l.weights = nullptr, l.weights_size = 0; });
   expect_refused("of packed weights, got 70", [](Layer& l) { l.weights = nullptr; });
   expect_refused("10 times 7 bytes of packed weights, got 69", [](Layer& l) { l.weights_size = 69; });
   expect_refused("of packed weights, got 71", [](Layer& l) { l.weights_size = 71; });
@@ -132,7 +132,8 @@ DQMQ_TEST(layer, accepts_what_is_odd_but_sound) {
   expect_accepted([](Case& c, Random&) { c.layer.geometry.dilation_h = 1 << 20; });  // does not fit: no output
   expect_accepted([](Case& c, Random&) { c.layer.geometry.dilation_h = 3, c.layer.geometry.pad_bottom = 7; });
   expect_accepted([](Case& c, Random&) {  // a kernel that sees nothing but padding
-    c.layer.geometry.pad_top = c.layer.geometry.pad_left = 9, c.layer.geometry.stride_h = c.layer.geometry.stride_w = 99;
+    c.layer.geometry.pad_top = c.layer.geometry.pad_left = 9;
+    c.layer.geometry.stride_h = c.layer.geometry.stride_w = 99;
   });
   expect_accepted([](Case& c, Random&) {
     c.layer.geometry.kernel_h = 4096, c.layer.geometry.kernel_w = 1, c.layer.geometry.pad_top = 4095;

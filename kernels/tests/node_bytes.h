@@ -14,7 +14,7 @@ namespace dqmq::test {
 //     operator, weight bits | activation bits, groups, output channels, input channels,
 //     kernel (height | width << 4), strides, dilations, pads (two bits each), N, H, W,
 //     range of codes (kind, x_min, x_max, x_zp), output zero points (3), scales (4), what is constant, fill,
-//     bends (count, then three bytes each: which attribute or tensor, how, by how much), and a seed of the data: the rest
+//     bends (count, then three bytes each: which attribute or tensor, how, by how much), a seed of the data (the rest)
 FakeNode decode(const uint8_t* data, size_t size);
 
 // One line.

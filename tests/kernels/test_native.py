@@ -82,6 +82,12 @@ def test_as_released(tmp_path: Path) -> None:
     """All cases, with the compiler that the package is installed with."""
     required("cmake", "ctest", os.environ.get("CXX", "c++"))
     check(build_and_run(tmp_path, share="1", isas=expected_isas()), expected_isas())
+    # the guard itself: what is capped is not covered, and that fails the run
+    environment = os.environ | {CAP: "portable", "DQMQ_EXPECT_ISAS": "portable,mmx"}
+    command = [str(tmp_path / "tests" / "kernel_tests"), "exact", "--share", "0.05"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "covered by avx2" not in done.stdout
+    assert "DQMQ_EXPECT_ISAS: mmx was not covered" in done.stdout and "1 of" in done.stdout
 
 
 def test_under_sanitizers(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def creation(
 def bundle_memory(name: str, folder: Path, library: Path | None) -> dict[str, Any]:
     """Memory of a four-configuration bundle of random weights, on stock onnxruntime and with kernels if they are there.
 
-    ``activations_bytes`` sums what each session must hold at once, since each session has its own.
+    ``activations_bytes`` sums what each configuration must hold at once: they may run side by side. In turn, as
+    here, they take the same memory.
     """
     net, weights = random_compiled(name), WeightStore()
     home = folder / f"{name}-bundle"

@@ -61,9 +61,9 @@ def ort_session(path: Path, threads: int, library: Path | None = None) -> ort.In
     options.log_severity_level = 3
     for key, value in cpu.session_settings().items():
         options.add_session_config_entry(key, value)
-    share_arena(options)
     if library is not None:
         options.register_custom_ops_library(str(library))
+        share_arena(options)
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

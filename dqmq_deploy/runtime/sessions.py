@@ -51,9 +51,10 @@ def open_session(path: Path, threads: int = 1, kernels: bool = True) -> ort.Infe
     options.log_severity_level = _ERRORS_ONLY
     for key, value in session_settings().items():
         options.add_session_config_entry(key, value)
-    share_arena(options)
     if kernels:
         register(options)
+    if kernels and in_use() is not None:
+        share_arena(options)
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base of their own

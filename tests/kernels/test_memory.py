@@ -11,7 +11,10 @@ from tests.export.plans import PlanMaker
 
 WEIGHTS = 512 * 512 * 9
 KEPT_BESIDES = 1_500_000
-"""Bytes of a session whatever its weights: the graph, its tensors, scratch memory; 0.7 MB when this was written, 3.0 MB while the heap kept what packing freed."""
+"""Bytes whatever the weights: graphs, their tensors, scratch memory.
+
+0.7 MB when this was written; 3.0 MB while the heap kept what packing freed.
+"""
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status, which is Linux's")

@@ -145,9 +145,9 @@ def _time(time: dict[str, Any]) -> str:
     facts = time["environment"]
     head = ["configuration", "our kernels", "stock onnxruntime", "ours / stock", "ours / ort-int8"]
     return (
-        "Time of one image on one thread, medians; ratios are medians over rounds, with the 10th to 90th percentile:\n\n"
-        f"{_table(head, lines)}\n\nBeside them: {told}. Measured by `dqmq-deploy bench` on {facts['date'][:10]} at commit "
-        f"{facts['commit']}; {facts['cpu']}, {facts['isa']} kernels; {_versions(facts)}."
+        "Time of one image on one thread, medians; ratios are medians over rounds, with the 10th to 90th percentile:"
+        f"\n\n{_table(head, lines)}\n\nBeside them: {told}. Measured by `dqmq-deploy bench` on {facts['date'][:10]} "
+        f"at commit {facts['commit']}; {facts['cpu']}, {facts['isa']} kernels; {_versions(facts)}."
     )
 
 

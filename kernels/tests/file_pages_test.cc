@@ -102,9 +102,21 @@ DQMQ_TEST(file_pages, that_were_changed_stay) {
   mapping.expect_content(9);
 }
 
+DQMQ_TEST(file_pages, of_a_writable_file_go_if_they_are_all_of_it) {
+  const Mapping mapping(PROT_READ | PROT_WRITE, MAP_PRIVATE);
+  ort::drop_file_pages(mapping.page(0), (kPages - 1) * kPage);
+  expect_resident(mapping, "11111");
+  ort::drop_file_pages(mapping.page(0) + 10, kPages * kPage - 20);
+  expect_resident(mapping, "00000");
+  mapping.expect_content(7);
+  *mapping.page(2) = 9;
+  ort::drop_file_pages(mapping.page(0), kPages * kPage);
+  mapping.expect_content(9);
+}
+
 DQMQ_TEST(file_pages, of_other_mappings_stay) {
-  for (const auto& [protection, flags] : {std::pair{PROT_READ | PROT_WRITE, MAP_PRIVATE}, {PROT_READ, MAP_SHARED},
-                                         {PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS}}) {
+  for (const auto& [protection, flags] : {std::pair{PROT_READ, MAP_SHARED},
+                                          {PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS}}) {
     const Mapping mapping(protection, flags);
     ort::drop_file_pages(mapping.page(0), kPages * kPage);
     expect_resident(mapping, "11111");

@@ -62,7 +62,7 @@ DQMQ_TEST(fuzz, mutations_of_the_corpus) {
   const std::map<std::string, Content> files = corpus();
   std::map<std::string, Counts> counts;
   Random random(70);
-  for (int i = 0; i < 12000; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     auto file = files.begin();
     std::advance(file, random.from(0, static_cast<int64_t>(files.size()) - 1));
     Content content = file->second;
@@ -82,7 +82,7 @@ DQMQ_TEST(fuzz, mutations_of_the_corpus) {
 DQMQ_TEST(fuzz, any_bytes) {
   std::map<std::string, Counts> counts;
   Random random(71);
-  for (int i = 0; i < 4000; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     Content content(static_cast<size_t>(random.from(0, 60)));
     for (uint8_t& byte : content) byte = static_cast<uint8_t>(random.bits());
     if (drawn()) run(content, "random bytes " + std::to_string(i), &counts);

@@ -18,10 +18,11 @@ namespace {
 
 struct Range {
   uintptr_t first = 0, end = 0;
+  bool is_writable = false;
 };
 
-// The read-only private mapping of a file that `address` lies in; empty where there is none.
-Range read_only_file(uintptr_t address) {
+// The private mapping of a file that `address` lies in; empty where there is none.
+Range private_file(uintptr_t address) {
   const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), std::fclose);
   char line[512];
   bool starts = true;  // `line` is the start of one: paths may be longer than it
@@ -33,12 +34,13 @@ Range read_only_file(uintptr_t address) {
                                                &range.end, access, &inode) == 4;
     starts = std::strchr(line, '\n') != nullptr;
     if (!is_read || address < range.first || address >= range.end) continue;
-    return std::strcmp(access, "r--p") == 0 && inode != 0 ? range : Range{};
+    range.is_writable = access[1] == 'w';
+    return access[0] == 'r' && access[2] == '-' && access[3] == 'p' && inode != 0 ? range : Range{};
   }
   return {};
 }
 
-// Whether no page is this process' own copy: of a private mapping that is read-only now, but was not always.
+// Whether no page is this process' own copy: of a private mapping that is, or was, writable.
 bool are_as_in_the_file(Range pages, size_t page) {
   constexpr uint64_t kPresent = uint64_t{1} << 63, kSwapped = uint64_t{1} << 62, kFile = uint64_t{1} << 61;
   const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -66,10 +68,11 @@ void drop_file_pages(const void* data, size_t bytes) noexcept {
   const uintptr_t address = reinterpret_cast<uintptr_t>(data);
   if (page_size <= 0 || bytes == 0) return;
   const size_t page = static_cast<size_t>(page_size);
-  const Range mapping = read_only_file(address);
+  const Range mapping = private_file(address);
   if (mapping.end == 0 || bytes > mapping.end - address) return;
   // mappings begin and end on pages: those of the ends belong to it, too
-  const Range pages = {address / page * page, (address + bytes + page - 1) / page * page};
+  const Range pages = {address / page * page, (address + bytes + page - 1) / page * page, mapping.is_writable};
+  if (mapping.is_writable && (pages.first != mapping.first || pages.end != mapping.end)) return;
   if (!are_as_in_the_file(pages, page)) return;
   madvise(reinterpret_cast<void*>(pages.first), pages.end - pages.first, MADV_DONTNEED);
 }

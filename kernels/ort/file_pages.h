@@ -6,8 +6,9 @@
 
 namespace dqmq::ort {
 
-// Takes the pages on which `bytes` bytes at `data` lie out of this process' memory, if they lie in one read-only,
-// private mapping of a file and none of them was ever changed. Linux only; does nothing elsewhere, or else.
+// Takes the pages on which `bytes` bytes at `data` lie out of this process' memory, if they lie in one private
+// mapping of a file and none of them was ever changed. Nobody may write to them meanwhile: where the mapping is writable,
+// as onnxruntime's are, it must hold nothing else. Linux only; does nothing elsewhere, or else.
 void drop_file_pages(const void* data, size_t bytes) noexcept;
 
 }  // namespace dqmq::ort

@@ -13,6 +13,15 @@ void bound_work(Case& c) {
   }
 }
 
+// What planes compute, which few layers would be by chance.
+void suit_planes(Case& c) {
+  Geometry& g = c.layer.geometry;
+  g.groups = g.stride_h = g.stride_w = g.dilation_w = 1;
+  g.kernel_w = 3, g.pad_left = g.pad_left % 3;
+  c.layer.weight_bits = 2;
+  set_range(c.layer, 2, false);
+}
+
 }  // namespace
 
 void draw(Case& c, Random& random, int64_t most) {
@@ -38,10 +47,11 @@ void draw(Case& c, Random& random, int64_t most) {
     g.pad_bottom = random.from(0, 3), g.pad_right = random.from(0, 3);
   }
   c.n = random.from(1, 3), c.h = random.from(1, most / 4 + 2), c.w = random.from(1, most / 4 + 2);
-  bound_work(c);
   c.layer.weight_bits = 1 << random.from(1, 3);
   set_range(c.layer, random.once_in(2) ? c.layer.weight_bits : static_cast<int>(random.from(2, 8)), random.once_in(2));
   if (random.once_in(10)) c.layer.x_zero_point = static_cast<uint8_t>(random.bits());
+  if (random.once_in(6)) suit_planes(c);
+  bound_work(c);
   constexpr OutputKind kKinds[] = {OutputKind::kCodes, OutputKind::kResidual, OutputKind::kNumbers};
   c.layer.output.kind = random.one_of(kKinds);
   fill(c, random);

@@ -78,7 +78,9 @@ DQMQ_TEST(layer, refuses_shapes) {
 
 DQMQ_TEST(layer, refuses_weights_of_another_size) {
   // 27 codes of 2 bits are 7 bytes a channel
-  expect_refused("10 times 7 bytes of packed weights, got 0", [](Layer& l) { l.weights = nullptr, l.weights_size = 0; });
+  expect_refused("10 times 7 bytes of packed weights, got 0", [](Layer& l) {
+    l.weights = nullptr, l.weights_size = 0;
+  });
   expect_refused("of packed weights, got 70", [](Layer& l) { l.weights = nullptr; });
   expect_refused("10 times 7 bytes of packed weights, got 69", [](Layer& l) { l.weights_size = 69; });
   expect_refused("of packed weights, got 71", [](Layer& l) { l.weights_size = 71; });

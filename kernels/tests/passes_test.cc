@@ -88,7 +88,8 @@ DQMQ_TEST(passes, finish) {
       for (int channels = 1; channels <= kernel.lanes; ++channels) {
         for (OutputKind kind : {OutputKind::kCodes, OutputKind::kResidual, OutputKind::kNumbers}) {
           if (!drawn()) continue;
-          const int rows = static_cast<int>(random.from(1, kernel.rows)), shift = static_cast<int>(random.from(0, 3)) * 2;
+          const int rows = static_cast<int>(random.from(1, kernel.rows));
+          const int shift = static_cast<int>(random.from(0, 3)) * 2;
           const int32_t zero_point = static_cast<int32_t>(random.from(0, 255));
           const float ratio = static_cast<float>(random.from(-3000, 3000)) / 1000;
           const Finish f{kind, shift, nullptr, nullptr, zero_point, ratio, 1 - ratio / 3, ratio * 40};

@@ -38,7 +38,10 @@ void draw(Case& c, Random& random, int64_t most) {
   }
   constexpr int64_t kKernels[] = {1, 1, 1, 3, 3, 3, 2, 4, 5};
   g.kernel_h = random.one_of(kKernels), g.kernel_w = random.once_in(3) ? random.one_of(kKernels) : g.kernel_h;
-  if (random.once_in(3)) g.stride_h = random.from(1, 3), g.stride_w = random.once_in(3) ? random.from(1, 3) : g.stride_h;
+  if (random.once_in(3)) {
+    g.stride_h = random.from(1, 3);
+    g.stride_w = random.once_in(3) ? random.from(1, 3) : g.stride_h;
+  }
   if (random.once_in(5)) g.dilation_h = random.from(1, 3), g.dilation_w = random.from(1, 3);
   if (random.once_in(2)) {
     g.pad_top = g.pad_bottom = g.kernel_h / 2, g.pad_left = g.pad_right = g.kernel_w / 2;

@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "aligned.h"
+#include "arithmetic.h"
+#include "constants.h"
 #include "packed.h"
 #include "scratch.h"
 
@@ -11,8 +13,6 @@ namespace dqmq {
 namespace {
 
 constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 16;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Channels that are worked on together.
 struct Block {
@@ -23,7 +23,7 @@ struct Block {
 class DepthwiseConv final : public Conv {
  public:
   DepthwiseConv(const Layer& layer, const KernelSet& set)
-      : isa_(set.isa), kernel_(*set.depthwise), geometry_(layer.geometry), finish_(make_finish(layer.output, 8 - layer.weight_bits)),
+      : isa_(set.isa), kernel_(*set.depthwise), geometry_(layer.geometry),
         element_size_(static_cast<int64_t>(layer.output.element_size())), x_min_(layer.x_min), x_max_(layer.x_max) {
     const int64_t channels = geometry_.out_channels;
     for (int64_t channel = 0; channel < channels;) {
@@ -35,10 +35,14 @@ class DepthwiseConv final : public Conv {
     padding_.assign(static_cast<size_t>(lanes_), layer.x_zero_point);
     const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
-    fold(layer, codes);
-    for (const Block& block : blocks_) {
-      finishes_.push_back(finishes(finish_, bias_.data() + block.lane, factor_.data() + block.lane, 1, 0).front());
-    }
+    // the zero point stays in the codes, padding and all
+    constants_ = Constants(layer, codes, {0, false}, lanes_, [&](int64_t channel) {
+      const Block& block = *std::find_if(blocks_.begin(), blocks_.end(), [&](const Block& each) {
+        return channel < each.channel + each.channels;
+      });
+      return block.lane + kernel_.lane_of(block.lanes, static_cast<int>(channel - block.channel));
+    });
+    for (const Block& block : blocks_) finishes_.push_back(constants_.from(block.lane));
   }
 
   // also the name of the weights' layout: no tile kernel may have the same
@@ -106,38 +110,17 @@ class DepthwiseConv final : public Conv {
     return packed;
   }
 
-  // The bias makes up for the zero point, which stays in the codes.
-  void fold(const Layer& layer, const Codes& codes) {
-    bias_.assign(static_cast<size_t>(lanes_), 0);
-    factor_.assign(static_cast<size_t>(lanes_), 0.0f);
-    const int64_t count = geometry_.codes_per_channel();
-    for (const Block& block : blocks_) {
-      for (int c = 0; c < block.channels; ++c) {
-        const size_t channel = static_cast<size_t>(block.channel + c);
-        const size_t lane = static_cast<size_t>(block.lane + kernel_.lane_of(block.lanes, c));
-        uint32_t correction = 0;  // unsigned arithmetic wraps as int32 sums do
-        for (int64_t i = 0; i < count; ++i) {
-          correction -= static_cast<uint32_t>(layer.x_zero_point * codes[channel * static_cast<size_t>(count) + static_cast<size_t>(i)]);
-        }
-        bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << finish_.shift));
-        factor_[lane] = layer.output.factor[channel];
-      }
-    }
-  }
-
   Isa isa_;
   const DepthwiseKernel& kernel_;
   Geometry geometry_;
-  Finish finish_;                 // but for the constants
-  std::vector<Finish> finishes_;  // of each block
   int64_t element_size_;
   uint8_t x_min_, x_max_;
   std::vector<Block> blocks_;
   int64_t lanes_ = 0, row_groups_ = 0;
   AlignedVector<uint8_t> padding_;  // [lanes]
   std::shared_ptr<const Packed> weights_;
-  AlignedVector<int32_t> bias_;  // [lanes]
-  AlignedVector<float> factor_;  // likewise
+  Constants constants_;
+  std::vector<Finish> finishes_;  // of each block
 };
 
 }  // namespace

@@ -78,13 +78,6 @@ Finish make_finish(const Output& output, int shift) {
           output.offset, is_small && most < 1 << 30};
 }
 
-std::vector<Finish> finishes(const Finish& finish, const int32_t* bias, const float* factor, int64_t panels,
-                             int64_t lanes) {
-  std::vector<Finish> all(static_cast<size_t>(panels), finish);
-  for (Finish& each : all) each.bias = bias, each.factor = factor, bias += lanes, factor += lanes;
-  return all;
-}
-
 const KernelSet& kernel_set(Isa isa) {
   static const KernelSet portable = portable_set();
 #if defined(__x86_64__)

@@ -39,10 +39,6 @@ struct Finish {
 // All but the constants.
 Finish make_finish(const Output& output, int shift);
 
-// One for each panel, with its constants.
-std::vector<Finish> finishes(const Finish& finish, const int32_t* bias, const float* factor, int64_t panels,
-                             int64_t lanes);
-
 struct KernelSet {
   Isa isa;
   std::vector<TileKernel> tiles;

@@ -5,7 +5,8 @@
 #include <limits>
 #include <mutex>
 
-#include "aligned.h"
+#include "arithmetic.h"
+#include "constants.h"
 #include "packed.h"
 #include "scratch.h"
 #include "table.h"
@@ -19,8 +20,6 @@ constexpr int64_t kMargin = 64;
 // Rows that are joined at a time: enough for whole vectors, few enough for the first-level cache.
 constexpr int64_t kJoinedPixels = 256;
 constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskCodes = 1 << 14;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // What follows from the size of the pictures.
 struct Map {
@@ -55,14 +54,15 @@ struct Map {
 class PlanesConv final : public Conv {
  public:
   PlanesConv(const Layer& layer, const KernelSet& set)
-      : isa_(set.isa), kernel_(*set.planes), geometry_(layer.geometry), finish_(make_finish(layer.output, 8 - layer.weight_bits)), x_min_(layer.x_min),
-        x_max_(layer.x_max), padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)) {
+      : isa_(set.isa), kernel_(*set.planes), geometry_(layer.geometry), x_min_(layer.x_min), x_max_(layer.x_max),
+        padding_(static_cast<uint8_t>(layer.x_zero_point - layer.x_min)) {
     channel_groups_ = ceil_div(geometry_.out_channels, kPlaneChannels);
     step_count_ = ceil_div(geometry_.in_channels * geometry_.kernel_h, kRunUnit) * kRunUnit;
     const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
-    fold(layer, codes);
-    finishes_ = finishes(finish_, bias_.data(), factor_.data(), channel_groups_, kPlaneChannels);
+    constants_ = Constants(layer, codes, {layer.x_min + kCentre, true}, channel_groups_ * kPlaneChannels,
+                           [](int64_t channel) { return channel; });
+    finishes_ = constants_.panels(kPlaneChannels);
   }
 
   std::string path() const override { return std::string(name(isa_)) + " planes"; }
@@ -136,22 +136,6 @@ class PlanesConv final : public Conv {
     return length;
   }
 
-  void fold(const Layer& layer, const Codes& codes) {
-    bias_.assign(static_cast<size_t>(channel_groups_ * kPlaneChannels), 0);
-    factor_.assign(bias_.size(), 0.0f);
-    const int codes_less = layer.x_zero_point - layer.x_min - kCentre;
-    const int64_t count = geometry_.codes_per_channel();
-    const int8_t* code = codes.data();
-    for (size_t channel = 0; channel < layer.bias.size(); ++channel) {
-      uint32_t correction = 0;  // unsigned arithmetic wraps as int32 sums do
-      for (int64_t i = 0; i < count; ++i, ++code) {
-        correction += static_cast<uint32_t>(lowest_product(*code) - codes_less * *code);
-      }
-      bias_[channel] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << finish_.shift));
-      factor_[channel] = layer.output.factor[channel];
-    }
-  }
-
   // Rows of input to rows of every plane. Where the output is as wide as the input, rows follow each other without a
   // gap in both, and several are worked on as one.
   void split(const Map& map, const uint8_t* x, uint8_t* planes, const Parallel& parallel) const {
@@ -211,21 +195,19 @@ class PlanesConv final : public Conv {
                   blocks, sums);
       const int64_t channel = group * kPlaneChannels, at = first * geometry_.out_channels + channel;
       const int channels = static_cast<int>(std::min<int64_t>(kPlaneChannels, geometry_.out_channels - channel));
-      kernel_.finish(finishes_[static_cast<size_t>(group)], sums, static_cast<int>(positions), channels, residual ? residual + at : nullptr, y + at,
-                     geometry_.out_channels);
+      kernel_.finish(finishes_[static_cast<size_t>(group)], sums, static_cast<int>(positions), channels,
+                     residual ? residual + at : nullptr, y + at, geometry_.out_channels);
     }
   }
 
   Isa isa_;
   const PlanesKernel& kernel_;
   Geometry geometry_;
-  Finish finish_;                 // but for the constants
-  std::vector<Finish> finishes_;  // of each group of channels
   uint8_t x_min_, x_max_, padding_;
   int64_t channel_groups_ = 0, step_count_ = 0;
   std::shared_ptr<const Packed> weights_;
-  AlignedVector<int32_t> bias_; // [channel_groups][kPlaneChannels]
-  AlignedVector<float> factor_; // likewise
+  Constants constants_;
+  std::vector<Finish> finishes_;  // of each group of channels
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const Map> last_map_;
 };

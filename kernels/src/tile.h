@@ -69,6 +69,9 @@ struct Tile {
   int64_t pitch = 0;
 };
 
+// Of a kernel whose sums never saturate: its products are added up in 32 bits.
+constexpr int kAnyProduct = 255 * 128;
+
 struct TileKernel {
   const char* name;
   Encoding encoding;

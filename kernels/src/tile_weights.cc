@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
+#include "arithmetic.h"
 #include "table.h"
 
 namespace dqmq {
 namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // To whole cache lines.
 int64_t round_up(int64_t bytes) { return ceil_div(bytes, 64) * 64; }

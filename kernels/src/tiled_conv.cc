@@ -5,7 +5,8 @@
 #include <cstring>
 #include <limits>
 
-#include "aligned.h"
+#include "arithmetic.h"
+#include "constants.h"
 #include "packed.h"
 #include "scratch.h"
 #include "table.h"
@@ -23,12 +24,10 @@ constexpr double kRunCycles = 16;
 // Tasks of a call: enough to keep many threads busy to the end, few enough to cost nothing on one.
 constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskBytes = 1 << 14;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 class TiledConv final : public Conv {
  public:
   TiledConv(const Layer& layer, const KernelSet& set, const TileKernel& kernel)
-      : set_(set), kernel_(kernel), geometry_(layer.geometry), finish_(make_finish(layer.output, 8 - layer.weight_bits)),
+      : set_(set), kernel_(kernel), geometry_(layer.geometry),
         element_size_(static_cast<int64_t>(layer.output.element_size())), steps_(layer, kernel) {
     const Geometry& g = geometry_;
     const EncodingFacts f = facts(kernel.encoding);
@@ -40,8 +39,13 @@ class TiledConv final : public Conv {
     panels_ = ceil_div(group_channels_, kernel.lanes);
     const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack_tiles(layer, kernel, steps_, codes); });
-    fold(layer, codes, f);
-    finishes_ = finishes(finish_, bias_.data(), factor_.data(), groups_ * panels_, kernel.lanes);
+    const int counted_from = f.is_table ? layer.x_min + kCentre : kernel.encoding == Encoding::kSigned ? 128 : 0;
+    constants_ = Constants(layer, codes, {counted_from, f.is_table}, groups_ * panels_ * kernel.lanes,
+                           [&](int64_t channel) {
+                             const int64_t group = channel / group_channels_;
+                             return group * panels_ * kernel.lanes + channel % group_channels_;
+                           });
+    finishes_ = constants_.panels(kernel.lanes);
     // The picture as it comes will do where no code changes and no step reads beyond the last pixel.
     const bool pads = g.pad_top != 0 || g.pad_left != 0 || g.pad_bottom != 0 || g.pad_right != 0;
     compact_ = !pads && g.kernel_h == 1 && g.kernel_w == 1;
@@ -101,30 +105,6 @@ class TiledConv final : public Conv {
     const uint8_t* encoded = nullptr;
     int64_t first_image = 0, images = 0;
   };
-
-  // A constant for each channel makes up for what the encoding leaves out: the zero point and, in tables, the centre and
-  // what runs start from.
-  void fold(const Layer& layer, const Codes& codes, const EncodingFacts& f) {
-    const size_t lanes = static_cast<size_t>(groups_ * panels_ * kernel_.lanes);
-    bias_.assign(lanes, 0);
-    factor_.assign(lanes, 0.0f);
-    // In unsigned arithmetic, which wraps as int32 sums do.
-    const int codes_less = f.is_table ? layer.x_zero_point - layer.x_min - kCentre
-                                      : layer.x_zero_point - (kernel_.encoding == Encoding::kSigned ? 128 : 0);
-    const int64_t count = geometry_.codes_per_channel();
-    const int8_t* code = codes.data();
-    for (int64_t channel = 0; channel < geometry_.out_channels; ++channel) {
-      const int64_t group = channel / group_channels_, within = channel % group_channels_;
-      const size_t lane = static_cast<size_t>(group * panels_ * kernel_.lanes + within);
-      const size_t c = static_cast<size_t>(channel);
-      uint32_t correction = 0;
-      for (int64_t i = 0; i < count; ++i, ++code) {
-        correction += static_cast<uint32_t>((f.is_table ? lowest_product(*code) : 0) - codes_less * *code);
-      }
-      bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[c]) + (correction << finish_.shift));
-      factor_[lane] = layer.output.factor[c];
-    }
-  }
 
   void encode(const Call& call, uint8_t* encoded, const Parallel& parallel) const {
     const int64_t rows = call.images * call.encoded_h;
@@ -253,16 +233,14 @@ class TiledConv final : public Conv {
   const KernelSet& set_;
   const TileKernel& kernel_;
   Geometry geometry_;
-  Finish finish_;                 // but for the constants
-  std::vector<Finish> finishes_;  // of each panel
   int64_t element_size_;
   TileSteps steps_;
   Encoder encoder_{};
   int64_t groups_ = 1, group_channels_ = 1, group_bytes_ = 0, panels_ = 1;
   bool compact_ = false, reads_in_place_ = false;
   std::shared_ptr<const Packed> weights_;
-  AlignedVector<int32_t> bias_;  // [groups][panels][lanes]
-  AlignedVector<float> factor_;  // likewise
+  Constants constants_;
+  std::vector<Finish> finishes_;  // of each panel
   std::vector<uint8_t> halo_;   // an encoded pixel of padding
 };
 

@@ -26,7 +26,7 @@ const size_t kPage = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 class Mapping {
  public:
   Mapping(int protection, int flags) {
-    char name[] = "/tmp/dqmq-pages-XXXXXX";
+    char name[] = "/tmp/dqmq-pages-XXXXXX";  // mkstemp fills in the X
     const int file = mkstemp(name);
     unlink(name);
     const std::vector<uint8_t> content(kPages * kPage, 7);

@@ -1,6 +1,7 @@
 // Encodes codes; the last vector of a run overlaps the one before, so that nothing beyond the run is touched.
 #include <immintrin.h>
 
+#include "../each.h"
 #include "../portable/kernels.h"
 #include "kernels.h"
 
@@ -9,23 +10,6 @@ namespace {
 
 inline __attribute__((always_inline)) __m128i load(const uint8_t* x) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
-}
-
-// 16 at a time, or one by one where there are fewer.
-template <class Vector, class Single>
-inline __attribute__((always_inline)) void each(int64_t count, const Vector& vector, const Single& single) {
-  if (count < 16) {
-    for (int64_t i = 0; i < count; ++i) single(i);
-    return;
-  }
-  int64_t i = 0;
-  for (; i + 16 <= count; i += 16) vector(i);
-  if (i < count) vector(count - 16);
-}
-
-uint8_t clamp(uint8_t code, uint8_t lowest, uint8_t highest) {
-  const uint8_t raised = code < lowest ? lowest : code;
-  return raised < highest ? raised : highest;
 }
 
 void copy_clamped(const Encoder& e, const uint8_t* x, int64_t count, uint8_t* out) {

@@ -5,7 +5,6 @@
 
 namespace dqmq::avx2 {
 
-constexpr int kAnyProduct = 255 * 128;
 // Every row of the table serves both 128-bit halves of a register: one broadcast loads it.
 constexpr int kTableRow = 16;
 extern const uint8_t kLaneOrder[64];

@@ -5,7 +5,6 @@
 
 namespace dqmq::avx512 {
 
-constexpr int kAnyProduct = 255 * 128;  // vpdpbusd adds four products in 32 bits: nothing saturates
 constexpr int kTableRow = 64;
 extern const uint8_t kLaneOrder[128];
 

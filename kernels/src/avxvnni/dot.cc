@@ -18,8 +18,6 @@ void dot(int count, const Tile& tile) {
   dot_rows<Bytes, vectors, rows>(count, tile);
 }
 
-constexpr int kAnyProduct = 255 * 128;
-
 }  // namespace
 
 // Speeds are estimates, on the scale of those measured for AVX2: two vpdpbusd a cycle, less what else the loop does.

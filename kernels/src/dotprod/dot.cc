@@ -4,6 +4,7 @@
 // loaded for every 16 codes, and nothing is broadcast: four steps of 5 x 4 vectors take 80 multiplications for 21 loads.
 #include <arm_neon.h>
 
+#include "../neon/broadcast.h"
 #include "kernels.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -13,13 +14,6 @@
 
 namespace dqmq::dotprod {
 namespace {
-
-// A step's codes, for every four lanes.
-inline __attribute__((always_inline)) int8x16_t broadcast(const uint8_t* x) {
-  int32_t codes;
-  __builtin_memcpy(&codes, x, sizeof(codes));
-  return vreinterpretq_s8_s32(vdupq_n_s32(codes));
-}
 
 // One step, of those whose codes are in `x`.
 template <int step, int vectors, int rows>
@@ -60,7 +54,7 @@ void dot_exactly(const Tile& tile) {
     }
     for (; at < end; at += 4) {
 #pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r) codes[r] = broadcast(x[r] + at);
+      for (int r = 0; r < rows; ++r) codes[r] = neon::broadcast(x[r] + at);
       weights = dot_step<0>(weights, codes, sums);
     }
   }
@@ -77,8 +71,6 @@ void dot(int count, const Tile& tile) {
   if (count == rows) return dot_exactly<vectors, rows>(tile);
   if constexpr (rows > 1) dot<vectors, rows - 1>(count, tile);
 }
-
-constexpr int kAnyProduct = 255 * 128;
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 // channel are added up at the end. 3 x 4 vectors take 24 registers for sums.
 #include <arm_neon.h>
 
+#include "broadcast.h"
 #include "tiles.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -14,13 +15,6 @@
 
 namespace dqmq::neon {
 namespace {
-
-// A step's codes, for every four lanes.
-inline __attribute__((always_inline)) int8x16_t broadcast(const uint8_t* x) {
-  int32_t codes;
-  __builtin_memcpy(&codes, x, sizeof(codes));
-  return vreinterpretq_s8_s32(vdupq_n_s32(codes));
-}
 
 template <int vectors, int rows>
 void dot_exactly(const Tile& tile) {

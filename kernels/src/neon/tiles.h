@@ -5,7 +5,6 @@
 
 namespace dqmq::neon {
 
-constexpr int kAnyProduct = 255 * 128;
 constexpr int kTableRow = 16;
 
 // `vectors` of 16 channels, up to `pairs` times two positions.

@@ -37,8 +37,6 @@ void depthwise(int rows, const Tile& tile) {
   }
 }
 
-constexpr int kAnyProduct = 255 * 128;
-
 }  // namespace
 
 const TileKernel kDot{"dot", Encoding::kBytes, kRows, kLanes, 0, kAnyProduct, nullptr, 2, dot};

@@ -22,6 +22,15 @@ void each_kernel(const std::function<void(const KernelSet&, const TileKernel&)>&
   }
 }
 
+// The geometry of `c`, with anything else drawn.
+void expect_all_equal_at_any_bits(Case& c, Random& random) {
+  c.layer.weight_bits = random.one_of(kWeightBits);
+  set_range(c.layer, random.once_in(2) ? c.layer.weight_bits : 8, random.once_in(2));
+  c.layer.output.kind = random.one_of(kKinds);
+  fill(c, random);
+  expect_all_equal(c);
+}
+
 void set_pads(Geometry& g, int64_t top, int64_t left, int64_t bottom, int64_t right) {
   g.pad_top = top, g.pad_left = left, g.pad_bottom = bottom, g.pad_right = right;
 }
@@ -98,11 +107,7 @@ DQMQ_TEST(exact, kernels_strides_dilations_and_pads) {
             g.dilation_h = 1 + dilations / 2, g.dilation_w = 1 + dilations % 2;
             set_pads(g, pads[0], pads[1], pads[2], pads[3]);
             c.n = random.from(1, 2), c.h = random.from(1, 14), c.w = random.from(1, 14);  // too small for some
-            c.layer.weight_bits = random.one_of(kWeightBits);
-            set_range(c.layer, random.once_in(2) ? c.layer.weight_bits : 8, random.once_in(2));
-            c.layer.output.kind = random.one_of(kKinds);
-            fill(c, random);
-            expect_all_equal(c);
+            expect_all_equal_at_any_bits(c, random);
           }
         }
       }
@@ -124,11 +129,7 @@ DQMQ_TEST(exact, groups) {
           g.kernel_h = g.kernel_w = kernel;
           if (random.once_in(2)) set_pads(g, 1, 1, 1, 1);
           c.h = random.from(3, 5), c.w = random.from(3, 6);
-          c.layer.weight_bits = random.one_of(kWeightBits);
-          set_range(c.layer, random.once_in(2) ? c.layer.weight_bits : 8, random.once_in(2));
-          c.layer.output.kind = random.one_of(kKinds);
-          fill(c, random);
-          expect_all_equal(c);
+          expect_all_equal_at_any_bits(c, random);
         }
       }
     }

@@ -14,6 +14,7 @@ from dqmq_deploy.quality.estimator import Estimator
 from dqmq_deploy.quant.initial import initialise
 from dqmq_deploy.quant.layers import SwitchableNorm
 from dqmq_deploy.quant.net import Choice, QuantNet, prepare
+from dqmq_deploy.routing import evidence_of
 from dqmq_deploy.train.pixels import normalised
 from dqmq_deploy.train.recipe import EstimatorSettings
 
@@ -86,8 +87,11 @@ def random_compiled(name: str, seed: int = 0) -> Compiled:
         estimator=Estimator(list(settings.widths), list(settings.strides), len(choices)).eval(),
         calibration_images=rng.integers(0, 256, (16, size, size, 3), dtype=np.uint8),
         calibration_labels=rng.integers(0, CLASSES[name], 16),
-        curve_p_right=np.full((16, len(choices)), 0.5, np.float32),
-        curve_right=rng.integers(0, 2, (16, len(choices)), dtype=np.uint8),
+        evidence=evidence_of(
+            np.full((16, len(choices)), 0.5, np.float32),
+            rng.normal(size=(16, len(choices), CLASSES[name])),
+            rng.integers(0, CLASSES[name], 16),
+        ),
         default_price=0.0,
         float_state=net.float_state(),
     )

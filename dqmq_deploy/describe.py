@@ -53,7 +53,7 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
     from dqmq_deploy.export.compiled import open_compiled
 
     compiled = open_compiled(path)
-    accuracy = compiled.curve_right.mean(axis=0).tolist()
+    accuracy = compiled.evidence.right.mean(axis=0).tolist()
     configurations = [
         {
             "name": configuration.name,
@@ -70,6 +70,6 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
         "configurations": configurations,
         "default_price": compiled.default_price,
         "calibration_images": len(compiled.calibration_images),
-        "held_out_images": len(compiled.curve_right),
+        "held_out_images": len(compiled.evidence.score),
         "notes": content["notes"],
     }

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dqmq_deploy.bits import Configuration, Layer
+from dqmq_deploy.bits import Configuration, Layer, bitops
 from dqmq_deploy.errors import CheckpointError
 from dqmq_deploy.export.plan import (
     AddStage,
@@ -33,6 +33,7 @@ from dqmq_deploy.quant.folding import aligned, folded_conv, integer_bias
 from dqmq_deploy.quant.layers import FLOAT_SLOT, ActivationSteps, QuantConv, QuantLinear
 from dqmq_deploy.quant.net import Choice, QuantNet
 from dqmq_deploy.quant.spec import AddSpec, ConvSpec, FlattenSpec, LinearSpec, PoolSpec
+from dqmq_deploy.routing import Evidence
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.evaluate import logits
 from dqmq_deploy.train.pixels import normalised
@@ -52,8 +53,7 @@ class Compiled:
     estimator: Estimator
     calibration_images: npt.NDArray[np.uint8]  # [n, H, W, 3]
     calibration_labels: npt.NDArray[np.int64]  # [n]
-    curve_p_right: npt.NDArray[np.float32]  # [m, configurations], on held-out images of mixed quality
-    curve_right: npt.NDArray[np.uint8]  # [m, configurations]
+    evidence: Evidence  # on held-out images of mixed quality
     default_price: float
     float_state: dict[str, torch.Tensor] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
@@ -69,6 +69,12 @@ class Compiled:
         found: npt.NDArray[np.float32] = logits(self.net, tensor, self.choices[index]).numpy()
         return found
 
+    def bitops(self, index: int) -> int:
+        """BitOPs per image of configuration ``index``, at the size that it sees images."""
+        shrink = self.choices[index].shrink
+        layers = self.net.describe((self.image_size[0] // shrink, self.image_size[1] // shrink))
+        return bitops(layers, self.configurations[index].bits)
+
     def plan(self, index: int) -> Plan:
         """Configuration ``index`` with its normalisation folded into scales and biases."""
         return make_plan(self.net, self.choices[index], self.image_size)
@@ -77,11 +83,8 @@ class Compiled:
         """The float network that training started the quantized epochs from; None where none was kept."""
         if self.float_state is None:
             return None
-        net = QuantNet.from_plain({**self.net.to_plain(), "slots": 1 + len(self.net.ladder)})
-        state = net.state_dict()
-        for name, value in self.float_state.items():
-            state[name] = value.float().expand_as(state[name]) if ".norm." in name else value.float()
-        net.load_state_dict(state)
+        net = QuantNet.from_plain({**self.net.to_plain(), "slots": self.net.plain_slots})
+        net.load_float_state(self.float_state)
         return make_float_plan(net, self.image_size)
 
     def estimator_plan(self) -> EstimatorPlan:
@@ -122,7 +125,11 @@ def _compiled(content: dict[str, Any]) -> Compiled:
     net = QuantNet.from_plain(content["structure"])
     net.load_state_dict(content["state"])
     net.eval().requires_grad_(False)
-    choices = [Choice(tuple(entry["bits"]), entry["slot"]) for entry in content["configurations"]]
+    choices = [
+        Choice(tuple(entry["bits"]), entry["slot"], entry.get("shrink", 1)) for entry in content["configurations"]
+    ]
+    if "right" in content["curve"]:  # what earlier versions kept instead of pairs
+        raise CheckpointError(f"'{content['name']}': a checkpoint of an earlier version; train it again")
     saved = content["estimator"]
     estimator = Estimator(list(saved["widths"]), list(saved["strides"]), len(choices))
     estimator.load_state_dict(saved["state"])
@@ -142,8 +149,7 @@ def _compiled(content: dict[str, Any]) -> Compiled:
         estimator=estimator,
         calibration_images=content["calibration"]["images"].numpy(),
         calibration_labels=content["calibration"]["labels"].numpy(),
-        curve_p_right=content["curve"]["p_right"].float().numpy(),
-        curve_right=content["curve"]["right"].to(torch.uint8).numpy(),
+        evidence=Evidence(*(content["curve"][part].numpy() for part in ("p_right", "score", "pair_right"))),
         default_price=float(content["default_price"]),
         float_state=content.get("float_state"),
         notes=content.get("notes", {}),
@@ -172,7 +178,13 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
 
     tensors = {"image": _quant(net.act("image"), 0)}
     stages: list[Stage] = []
+    seen = "image"  # what the first layer reads
+    if choice.shrink > 1:
+        seen, window = "image/shrunk", (choice.shrink, choice.shrink)
+        tensors[seen] = tensors["image"]
+        stages.append(PoolStage("average", "image", seen, window, window))
     for spec in net.stages:
+        source = seen if spec.input == "image" else spec.input
         if isinstance(spec, ConvSpec):
             conv = net.layer(spec.name)
             assert isinstance(conv, QuantConv)
@@ -181,7 +193,7 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
             scale, bias = folded_conv(net, spec, choice)
             stages.append(
                 ConvStage(
-                    spec.name, spec.input, spec.output, codes.contiguous().numpy(), bits[spec.name], bits[spec.name],
+                    spec.name, source, spec.output, codes.contiguous().numpy(), bits[spec.name], bits[spec.name],
                     scale, bias, spec.strides, _four(spec.pads), spec.dilations, spec.groups, spec.residual,
                     _quant(conv.sum_steps, own_slot) if conv.sum_steps is not None else None,
                 )
@@ -194,13 +206,13 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
                 linear.bias.detach().double().numpy(), aligned(step, bits[spec.name]), tensors[spec.input].scale
             )
             width = bits[spec.name]
-            stages.append(LinearStage(spec.name, spec.input, spec.output, codes.numpy(), width, width, scale, bias))
+            stages.append(LinearStage(spec.name, source, spec.output, codes.numpy(), width, width, scale, bias))
         elif isinstance(spec, PoolSpec):
-            stages.append(PoolStage(spec.kind, spec.input, spec.output, spec.kernel, spec.strides, _four(spec.pads)))
+            stages.append(PoolStage(spec.kind, source, spec.output, spec.kernel, spec.strides, _four(spec.pads)))
         elif isinstance(spec, AddSpec):
-            stages.append(AddStage(spec.input, spec.other, spec.output, spec.activation))
+            stages.append(AddStage(source, spec.other, spec.output, spec.activation))
         elif isinstance(spec, FlattenSpec):
-            stages.append(FlattenStage(spec.input, spec.output))
+            stages.append(FlattenStage(source, spec.output))
         if spec.output != "logits":
             holder = net.holder[spec.output]
             tensors[spec.output] = tensors[holder] if holder in tensors else quant_of(holder)

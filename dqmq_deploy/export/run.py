@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from dqmq_deploy.bits import Configuration, Layer, bitops
+from dqmq_deploy.bits import Configuration, Layer
 from dqmq_deploy.bundle.manifest import (
     WEIGHTS,
     CalibrationEntry,
@@ -33,6 +33,7 @@ from dqmq_deploy.export.curve import price_curve
 from dqmq_deploy.export.machine import machine, versions
 from dqmq_deploy.export.plan import EstimatorPlan, FloatPlan, Plan, TensorQuant
 from dqmq_deploy.export.weights import WeightStore, external_bytes
+from dqmq_deploy.routing import Evidence
 
 ESTIMATOR = "estimator.onnx"
 
@@ -69,16 +70,15 @@ class CompiledNet(Protocol):
         """``[n, H, W, 3]``, of mixed quality."""
 
     @property
-    def curve_p_right(self) -> npt.NDArray[np.floating]:
-        """``[m, K]``, the estimator's word on held-out images."""
-
-    @property
-    def curve_right(self) -> npt.NDArray[np.generic]:
-        """``[m, K]``, 1 where a configuration was right on them."""
+    def evidence(self) -> Evidence:
+        """What held-out images say."""
 
     @property
     def default_price(self) -> float:
         """The price a dispatcher takes when none is given."""
+
+    def bitops(self, index: int) -> int:
+        """BitOPs per image of a configuration."""
 
     def plan(self, index: int) -> Plan:
         """The compiled network of a configuration."""
@@ -143,7 +143,7 @@ def _check_configurations(net: CompiledNet) -> None:
             or names.count(name) > 1
         ):
             raise ExportError(f"expected configurations with different names that can name a file, got '{name}'")
-    spent = [bitops(net.layers, configuration.bits) for configuration in net.configurations]
+    spent = [net.bitops(index) for index in range(len(net.configurations))]
     if not spent or spent != sorted(spent):
         raise ExportError(f"expected configurations by rising BitOPs, got {spent}; compile the policy again")
 
@@ -210,8 +210,8 @@ def _measure(
         sessions[path.name] = parity.open_session(path, kernels=True)
         parity.check_kernels(name, stock, parity.logits(name, sessions[path.name], images))
     latency_ms = parity.latencies_ms(sessions, images)
-    spent = [bitops(net.layers, configuration.bits) for configuration in net.configurations]
-    accuracy = np.asarray(net.curve_right, np.float64).mean(axis=0)
+    spent = [net.bitops(index) for index in range(len(net.configurations))]
+    accuracy = net.evidence.right.mean(axis=0)
     entries = [
         ConfigurationEntry(
             name=configuration.name,
@@ -244,8 +244,8 @@ def _manifest(
         estimator=EstimatorEntry(ESTIMATOR),
         price_curve=price_curve(
             [entry.name for entry in entries],
-            net.curve_p_right,
-            net.curve_right,
+            net.evidence.p_right,
+            net.evidence.right,
             [entry.cost for entry in entries],
             [entry.bitops for entry in entries],
             [entry.latency_ms for entry in entries],

@@ -37,8 +37,8 @@ def initialise(net: QuantNet, images: Tensor) -> None:
     def settle(tensor: str, value: Tensor) -> Tensor:
         if net.holder.get(tensor) == tensor:
             act = net.act(tensor)
-            for level, bits in enumerate(net.ladder):
-                act.step[1 + level] = _activation_step(act, value, bits)
+            steps = torch.stack([_activation_step(act, value, bits) for bits in net.ladder])
+            act.step[1 : net.plain_slots] = steps.repeat(len(net.shrinks))
         return value
 
     net.walk(images, run, settle)

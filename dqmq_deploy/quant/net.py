@@ -31,11 +31,13 @@ class Choice:
     """What one forward pass runs at: a precision per group of layers, and the slots that go with it.
 
     ``bits=None`` is the float network. With ``slot`` set every layer uses that slot (a compiled configuration);
-    without, each layer uses the slot of its precision.
+    without, each layer uses the slot of its precision. ``shrink`` 2 sees the picture at half its height and width, the
+    means of 2 x 2 pixels: a quarter of the work, on any kernels.
     """
 
     bits: tuple[int, ...] | None
     slot: int | None = None
+    shrink: int = 1
 
 
 FLOAT = Choice(None, FLOAT_SLOT)
@@ -48,16 +50,25 @@ class QuantNet(nn.Module):
     group: they stay at 8 bits. ``choice`` says which precision a forward pass uses; it may also be given as argument.
     """
 
-    def __init__(self, traced: Traced, ladder: tuple[int, ...], image_scale: float, image_zero_point: int) -> None:
+    def __init__(
+        self,
+        traced: Traced,
+        ladder: tuple[int, ...],
+        image_scale: float,
+        image_zero_point: int,
+        shrinks: tuple[int, ...] = (1,),
+    ) -> None:
         super().__init__()
         if ladder[-1:] != (EDGE_BITS,) or tuple(bits for bits in LADDER if bits in ladder) != ladder:
             raise ModelError(f"rising bit-widths out of {LADDER} that end in {EDGE_BITS} are expected, got {ladder}")
         if image_zero_point not in (0, 128) or not image_scale > 0:
             raise ModelError(f"zero point 0 or 128, scale above 0 expected, got {image_zero_point}, {image_scale}")
+        if shrinks[:1] != (1,) or sorted(set(shrinks)) != list(shrinks):
+            raise ModelError(f"rising shrinks from 1 are expected, got {shrinks}")
         self.ladder = ladder
+        self.shrinks = shrinks
         self.stages = traced.stages
-        slots = 1 + len(ladder)
-        self.slots = slots
+        self.slots = slots = self.plain_slots
         self.layers = nn.ModuleDict()
         self.acts = nn.ModuleDict()
         self.acts["image"] = ActivationSteps(slots, image_zero_point, fixed=image_scale)
@@ -96,9 +107,14 @@ class QuantNet(nn.Module):
 
     # -- what runs -----------------------------------------------------------------------------------------------
 
-    def uniform(self, bits: int) -> Choice:
+    @property
+    def plain_slots(self) -> int:
+        """Slots before any configuration's: the float network's, and one for each shrink and precision."""
+        return 1 + len(self.shrinks) * len(self.ladder)
+
+    def uniform(self, bits: int, shrink: int = 1) -> Choice:
         """Every inner layer at ``bits``."""
-        return Choice((bits,) * len(self.groups))
+        return Choice((bits,) * len(self.groups), shrink=shrink)
 
     def layer_bits(self, choice: Choice) -> dict[str, int]:
         """Precision of every layer, ``{name: bits}``."""
@@ -110,7 +126,9 @@ class QuantNet(nn.Module):
 
     def slot_of(self, bits: int, choice: Choice) -> int:
         """The slot that a layer of ``bits`` uses under ``choice``."""
-        return choice.slot if choice.slot is not None else 1 + self.ladder.index(bits)
+        if choice.slot is not None:
+            return choice.slot
+        return 1 + self.shrinks.index(choice.shrink) * len(self.ladder) + self.ladder.index(bits)
 
     def tensor_bits(self, tensor: str, choice: Choice) -> int:
         """The precision at which the layers behind ``tensor`` read it; 8 where none or an edge layer does."""
@@ -137,6 +155,8 @@ class QuantNet(nn.Module):
     def forward(self, x: Tensor, choice: Choice | None = None) -> Tensor:
         """Logits ``[N, classes]`` of normalised images ``[N, C, H, W]`` under ``choice``."""
         choice = choice or self.choice
+        if choice.shrink > 1:
+            x = self.act("image")(F.avg_pool2d(x, choice.shrink), 0)
         bits_of = {} if choice.bits is None else self.layer_bits(choice)
 
         def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
@@ -217,7 +237,7 @@ class QuantNet(nn.Module):
 
     def add_slots(self, choices: Sequence[Choice]) -> list[Choice]:
         """One slot per configuration, started from the slots of its layers' precisions; returns the new choices."""
-        added = [Choice(choice.bits, self.slots + index) for index, choice in enumerate(choices)]
+        added = [Choice(choice.bits, self.slots + index, choice.shrink) for index, choice in enumerate(choices)]
         for name, act in self.acts.items():
             assert isinstance(act, ActivationSteps)
             tensor = next(t for t in self.holder.values() if _key(t) == name)
@@ -245,12 +265,27 @@ class QuantNet(nn.Module):
                 part[name] = value[: FLOAT_SLOT + 1]
         return part
 
+    def load_float_state(self, part: Mapping[str, Tensor]) -> None:
+        """The inverse of :meth:`float_state`; every slot's normalisation becomes the float network's.
+
+        Raises:
+            ModelError: it is the state of another network.
+        """
+        state = self.state_dict()
+        try:
+            for name, value in part.items():
+                state[name] = value.float().expand_as(state[name])
+        except (KeyError, RuntimeError) as error:
+            raise ModelError(f"expected the float state of this very network, got another's ({error})") from None
+        self.load_state_dict(state)
+
     def to_plain(self) -> dict[str, Any]:
         """The structure as plain values; with ``state_dict()`` it is all that :meth:`from_plain` needs."""
         image = self.act("image")
         return {
             "stages": to_plain(self.stages),
             "ladder": list(self.ladder),
+            "shrinks": list(self.shrinks),
             "slots": self.slots,
             "image_scale": float(image.step[0]),
             "image_zero_point": image.zero_point,
@@ -274,7 +309,8 @@ class QuantNet(nn.Module):
                     traced.norms[spec.name] = nn.BatchNorm2d(spec.out_channels, eps=spec.norm_eps)
             elif isinstance(spec, LinearSpec):
                 traced.layers[spec.name] = nn.Linear(spec.in_features, spec.out_features)
-        net = QuantNet(traced, tuple(plain["ladder"]), plain["image_scale"], plain["image_zero_point"])
+        shrinks = tuple(plain.get("shrinks", (1,)))
+        net = QuantNet(traced, tuple(plain["ladder"]), plain["image_scale"], plain["image_zero_point"], shrinks)
         extra = plain["slots"] - net.slots
         net.add_slots([net.uniform(EDGE_BITS)] * extra)
         return net
@@ -286,6 +322,7 @@ def prepare(
     *,
     image_scale: float = 1 / 64,
     image_zero_point: int = 128,
+    shrinks: tuple[int, ...] = (1,),
 ) -> QuantNet:
     """A quantizable twin of ``model``: same function in float, several precisions on request.
 
@@ -295,11 +332,12 @@ def prepare(
         image_scale: real value of one step of a pixel, so that ``real = image_scale * (pixel - image_zero_point)``
             and the first layer reads the 8-bit picture exactly.
         image_zero_point: pixel value that means zero, 0 or 128.
+        shrinks: by how much pictures may be shrunk before the first layer, rising from 1.
 
     Raises:
         ModelError: the network has a part that cannot be quantized; the message names it.
     """
-    return QuantNet(trace(model), ladder, image_scale, image_zero_point)
+    return QuantNet(trace(model), ladder, image_scale, image_zero_point, shrinks)
 
 
 def _key(name: str) -> str:

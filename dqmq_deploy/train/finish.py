@@ -20,8 +20,9 @@ from dqmq_deploy.quality.degradations import mixed
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
 from dqmq_deploy.quant.folding import fold
 from dqmq_deploy.quant.net import Choice
+from dqmq_deploy.routing import Evidence, evidence_of, run_route
 from dqmq_deploy.train.data import Dataset, split_by_group
-from dqmq_deploy.train.evaluate import right
+from dqmq_deploy.train.evaluate import logits, right
 from dqmq_deploy.train.loader import Batches
 from dqmq_deploy.train.pixels import normalised
 from dqmq_deploy.train.recipe import Recipe
@@ -41,8 +42,7 @@ class Finished:
     names: list[str]
     choices: list[Choice]
     estimator: Estimator
-    p_right: npt.NDArray[np.float32]
-    right: npt.NDArray[np.bool_]
+    evidence: Evidence
     default_price: float
     calibration: Dataset
     notes: dict[str, Any]
@@ -62,11 +62,8 @@ class Finisher:
     def finish(self) -> Finished:
         """Compile, specialise, fit the estimator and choose the default price."""
         choices = self.net.add_slots(self.compile())
-        bits = [self.net.layer_bits(choice) for choice in choices]
-        order = sorted(range(len(choices)), key=lambda k: bitops(self.layers, bits[k]))
-        choices = [choices[k] for k in order]
-        bits = [bits[k] for k in order]
-        paper = np.array([bitops(self.layers, b) for b in bits], np.float64)
+        choices = sorted(choices, key=self.bitops)
+        paper = np.array([self.bitops(choice) for choice in choices], np.float64)
         cost = paper / paper.max()
         self.specialise(choices, cost)
         for choice in choices:
@@ -74,19 +71,28 @@ class Finisher:
         estimator = self.fit_estimator(choices)
         images, labels = self.mixture(self.choose_part, self.recipe.estimator.copies, stream=31)
         tensor = self.tensor(images)
-        correct = self.correct(tensor, labels, choices)
-        p_right = predict(estimator, tensor)
-        price = default_price(p_right, correct, cost)
+        answers = np.stack([logits(self.net, tensor, choice).numpy() for choice in choices], 1)
+        evidence = evidence_of(predict(estimator, tensor), answers, labels)
+        price = default_price(evidence, cost)
         return Finished(
-            names=_names([mean_bits(self.layers, b) for b in bits]),
+            names=_names([self.name(choice) for choice in choices]),
             choices=choices,
             estimator=estimator,
-            p_right=p_right,
-            right=correct,
+            evidence=evidence,
             default_price=price,
             calibration=self.calibration(),
             notes=self.notes,
         )
+
+    def bitops(self, choice: Choice) -> int:
+        """BitOPs per image under ``choice``."""
+        height, width = self.recipe.data.height // choice.shrink, self.recipe.data.width // choice.shrink
+        return bitops(self.net.describe((height, width)), self.net.layer_bits(choice))
+
+    def name(self, choice: Choice) -> str:
+        """``bits-2.1`` by the mean precision, and ``bits-4.1-at16`` where the picture is shrunk to 16 rows."""
+        mean = f"bits-{mean_bits(self.layers, self.net.layer_bits(choice)):.1f}"
+        return mean if choice.shrink == 1 else f"{mean}-at{self.recipe.data.height // choice.shrink}"
 
     # -- images ------------------------------------------------------------------------------------------------------
 
@@ -133,7 +139,8 @@ class Finisher:
         images, _ = self.training_pool(settings.images, epoch=1_000_000)
         decided = decisions(self.net, self.policy, self.tensor(images))
         self.notes["distinct_decisions"] = len(np.unique(decided, axis=0))
-        return cluster(decided, self.cost_table, settings.configurations, self.net.ladder)
+        whole = cluster(decided, self.cost_table, settings.configurations, self.net.ladder)
+        return whole + [self.net.uniform(self.recipe.train.shrunk_bits, shrink) for shrink in self.net.shrinks[1:]]
 
     def specialise(self, choices: list[Choice], cost: npt.NDArray[np.float64]) -> None:
         """Fine-tune every configuration's slot; a slot that does worse on held-out images is put back."""
@@ -200,19 +207,15 @@ class Finisher:
         return estimator
 
 
-def default_price(
-    p_right: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64]
-) -> float:
+def default_price(evidence: Evidence, cost: npt.NDArray[np.float64]) -> float:
     """The highest price, of 60, whose accuracy stays within 0.2 points of the best."""
     prices = np.concatenate([[0.0], np.geomspace(1e-4, 1, 60)])
-    rows = np.arange(len(p_right))
-    accuracy = np.array([correct[rows, (p_right - price * cost).argmax(1)].mean() for price in prices])
+    accuracy = np.array([run_route(evidence, cost, 0.0, float(price)).right.mean() for price in prices])
     return float(prices[accuracy >= accuracy.max() - _TOLERANCE].max())
 
 
-def _names(means: list[float]) -> list[str]:
-    """``bits-2.1`` and so on; a letter tells apart what rounds to the same."""
-    plain = [f"bits-{mean:.1f}" for mean in means]
+def _names(plain: list[str]) -> list[str]:
+    """A letter tells apart what has the same name."""
     letters = [ascii_lowercase[plain[:k].count(name)] if plain.count(name) > 1 else "" for k, name in enumerate(plain)]
     return [name + letter for name, letter in zip(plain, letters, strict=True)]
 

@@ -23,9 +23,9 @@ _AHEAD = 4  # batches prepared before they are asked for
 class Batch:
     """What a training step takes.
 
-    ``images`` uint8 ``[N, H, W, 3]``; ``labels`` int64 ``[N]``; ``kind`` int64 ``[N]``, the degradation as a position
-    in ``KINDS``, -1 where the image is as it is; ``severity`` int64 ``[N]``, 1 to 5, 0 there; ``rows`` int64 ``[N]``,
-    the images' positions in the data set.
+    ``images`` uint8 ``[N, H, W, 3]``; ``labels`` int64 ``[N]``; ``kind`` int64 ``[N]``, the degradation (the first, of
+    two) as a position in ``KINDS``, -1 where the image is as it is; ``severity`` int64 ``[N]``, 1 to 5, 0 there;
+    ``rows`` int64 ``[N]``, the images' positions in the data set.
     """
 
     images: npt.NDArray[np.uint8]
@@ -52,6 +52,7 @@ class Batches:
         severities: severities to draw from.
         rank: which process this is, 0 to ``world - 1``.
         world: how many processes train together.
+        again_share: probability, 0 to 1, that a degraded image is degraded once more, by another draw.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Batches:
         severities: Sequence[int] = SEVERITIES,
         rank: int = 0,
         world: int = 1,
+        again_share: float = 0.0,
     ) -> None:
         if len(images) != len(labels):
             raise ValueError(f"expected a label for each image, got {len(images)} images and {len(labels)} labels")
@@ -78,12 +80,13 @@ class Batches:
         self.seed, self.degrade_share, self.kinds = seed, degrade_share, tuple(kinds)
         self.augment, self.severities = augment, tuple(severities)
         self.rank, self.world = rank, world
+        self.again_share = again_share
 
     def with_share(self, degrade_share: float) -> "Batches":
         """The same batches with another probability that an image is degraded."""
         return Batches(
             self.images, self.labels, self.batch_size, self.seed, degrade_share, self.kinds, self.augment,
-            self.severities, self.rank, self.world,
+            self.severities, self.rank, self.world, self.again_share,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -104,6 +107,8 @@ class Batches:
         if self.augment is not None:
             images = augment(images, self.augment, rng)
         images, kind, severity = mixed(images, rng, self.degrade_share, self.kinds, self.severities)
+        again = np.flatnonzero((kind >= 0) & (rng.random(len(rows)) < self.again_share))
+        images[again] = mixed(images[again], rng, 1.0, self.kinds, self.severities)[0]
         return Batch(images, self.labels[rows], kind, severity, rows)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:

@@ -32,6 +32,8 @@ class DataSettings:
     image_zero_point: int = 128  # the pixel value that means zero
     held_out: float = 0.1  # share of the images, whole tracks at a time, that no weight is trained on
     degrade_share: float = 0.5  # probability that a training image is degraded
+    again_share: float = 0.0  # probability that a degraded training image is degraded once more, by another draw
+    shrinks: tuple[int, ...] = (1,)  # by how much configurations may shrink the image: 2 halves height and width
     kinds: tuple[str, ...] = KINDS
 
 
@@ -49,7 +51,12 @@ class TrainSettings:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
-    distill: float = 0.0  # share of the loss that follows the float network's answers
+    start: str = ""  # a finished checkpoint whose float network to start from, instead of float epochs
+    distill: float = 0.0  # share of the loss that follows the teacher's answers
+    teacher: str = "float"  # the float network; "average": the weight average at the highest precision
+    bits_shares: tuple[float, ...] = ()  # of the uniform steps, by ladder position; empty: even
+    shrunk_share: float = 0.25  # of the steps that see shrunk images, if there are any
+    shrunk_bits: int = 4  # precision of those steps, and of the configurations made from them
     average: float = 0.998  # decay of the weight average that is evaluated and exported; 0: none
     clip_gradient: float = 5.0
     uniform_share: float = 0.6  # of the steps run at one precision throughout; the others at the policy's mixtures
@@ -127,6 +134,7 @@ _MANY, _TINY, _HUGE = 10**9, 1e-9, 1e9
 _RANGES: dict[str, tuple[float, float]] = {
     "data.height": (8, 4096), "data.width": (8, 4096), "data.image_scale": (_TINY, _HUGE),
     "data.held_out": (0.001, 0.9), "data.degrade_share": (0, 1),
+    "data.again_share": (0, 1), "train.shrunk_share": (0, 1),
     "train.batch_size": (2, _MANY), "train.float_epochs": (0, _MANY), "train.epochs": (1, _MANY),
     "train.float_learning_rate": (0, _HUGE), "train.learning_rate": (0, _HUGE), "train.warmup_steps": (0, _MANY),
     "train.momentum": (0, 0.9999), "train.weight_decay": (0, _HUGE), "train.label_smoothing": (0, 0.9999),
@@ -156,9 +164,23 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"data.image_zero_point: expected 0 or 128, got {recipe.data.image_zero_point}")
     if not recipe.policy.price_low < recipe.policy.price_high:
         raise RecipeError("policy: expected price_low below price_high")
-    ladder = recipe.train.ladder
+    data, train, ladder = recipe.data, recipe.train, recipe.train.ladder
     if ladder[-1:] != (EDGE_BITS,) or tuple(bits for bits in LADDER if bits in ladder) != ladder:
         raise RecipeError(f"train.ladder: expected rising bit-widths out of {LADDER} that end in 8, got {list(ladder)}")
+    if data.shrinks[:1] != (1,) or sorted(set(data.shrinks)) != list(data.shrinks):
+        raise RecipeError(f"data.shrinks: expected rising whole numbers from 1, got {list(data.shrinks)}")
+    for shrink in data.shrinks:
+        if data.height % shrink or data.width % shrink:
+            raise RecipeError(f"data.shrinks: expected divisors of {data.height} and {data.width}, got {shrink}")
+    if train.shrunk_bits not in ladder:
+        raise RecipeError(f"train.shrunk_bits: expected one of train.ladder, got {train.shrunk_bits}")
+    if train.teacher not in ("float", "average"):
+        raise RecipeError(f"train.teacher: expected float or average, got '{train.teacher}'")
+    shares = train.bits_shares
+    if shares and (len(shares) != len(ladder) or min(shares) < 0 or sum(shares) <= 0):
+        raise RecipeError(f"train.bits_shares: expected {len(ladder)} shares of at least 0, got {list(shares)}")
+    if train.start and train.float_epochs:
+        raise RecipeError("train.start: expected train.float_epochs = 0 beside it; the float network is there already")
     if not recipe.data.kinds:
         raise RecipeError("data.kinds: expected at least one; for none set data.degrade_share to 0")
     for kind in recipe.data.kinds:

@@ -81,13 +81,15 @@ class _Run:
         self.training, self.held_out = split_by_group(dataset, data.held_out, recipe.seed)
         self.batches = Batches(
             self.training.images, self.training.labels, recipe.train.batch_size, recipe.seed,
-            data.degrade_share, data.kinds, recipe.augment, rank=rank, world=world,
+            data.degrade_share, data.kinds, recipe.augment, rank=rank, world=world, again_share=data.again_share,
         )  # fmt: skip
         torch.manual_seed(recipe.seed)
         net = prepare(
             build(recipe.net.name, len(self.classes), **recipe.net.arguments), recipe.train.ladder,
-            image_scale=data.image_scale, image_zero_point=data.image_zero_point,
+            image_scale=data.image_scale, image_zero_point=data.image_zero_point, shrinks=data.shrinks,
         )  # fmt: skip
+        if recipe.train.start:
+            net.load_float_state(_float_state(Path(recipe.train.start)))
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layers = net.describe((data.height, data.width))
         if not net.groups:
@@ -162,7 +164,11 @@ class _Run:
         tensor, clean = self._normalised(images), kind < 0
         learned = {name: value.clone() for name, value in net.state_dict().items()}
         trainer.load_average()
-        choices = {"float": FLOAT} if trainer.teacher is None else {str(bits): net.uniform(bits) for bits in net.ladder}
+        choices = {"float": FLOAT}
+        if trainer.teacher is not None:
+            choices = {str(bits): net.uniform(bits) for bits in net.ladder}
+            bits = self.recipe.train.shrunk_bits
+            choices |= {f"{bits}, shrunk by {shrink}": net.uniform(bits, shrink) for shrink in net.shrinks[1:]}
         accuracy: dict[str, Any] = {}
         for name, choice in choices.items():
             found = right(net, tensor, part.labels, choice)
@@ -209,7 +215,7 @@ class _Run:
             "state": self.trainer.net.state_dict(),
             "float_state": {name: value.half() for name, value in teacher.float_state().items()},
             "configurations": [
-                {"name": name, "bits": list(choice.bits or ()), "slot": choice.slot}
+                {"name": name, "bits": list(choice.bits or ()), "slot": choice.slot, "shrink": choice.shrink}
                 for name, choice in zip(finished.names, finished.choices, strict=True)
             ],
             "estimator": {
@@ -222,14 +228,23 @@ class _Run:
                 "labels": torch.from_numpy(finished.calibration.labels),
             },
             "curve": {
-                "p_right": torch.from_numpy(finished.p_right).half(),
-                "right": torch.from_numpy(finished.right),
+                "p_right": torch.from_numpy(finished.evidence.p_right).half(),
+                "score": torch.from_numpy(finished.evidence.score).half(),
+                "pair_right": torch.from_numpy(finished.evidence.pair_right),
             },
             "default_price": finished.default_price,
             "notes": finished.notes,
             "policy": self.trainer.policy.state_dict(),
         }
         checkpoint.save(self.job.out, content)
+
+
+def _float_state(path: Path) -> dict[str, torch.Tensor]:
+    content = checkpoint.load(path)
+    if "float_state" not in content:
+        raise CheckpointError(f"{path}: expected a finished checkpoint with a float network; its training goes on")
+    state: dict[str, torch.Tensor] = content["float_state"]
+    return state
 
 
 @contextlib.contextmanager

@@ -89,7 +89,8 @@ class Trainer:
         self.running: nn.Module = self.net
         if dist.is_initialized():  # this also gives every process the first one's state
             self.running = DistributedDataParallel(self.net, find_unused_parameters=True)
-        self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
+        self.mean = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.average = self.mean.state_dict()  # the very tensors of ``mean``: to update one is to update the other
         self.averaged_steps = 0
 
     def enter_quantization(self, images: Tensor) -> None:
@@ -148,9 +149,8 @@ class Trainer:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=train.bf16):
             logits = self.running(images, choice).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
-            if train.distill and self.teacher is not None:
-                with torch.no_grad():
-                    target = F.softmax(self.teacher(images, FLOAT).float(), 1)
+            target = self._taught(images, choice)
+            if target is not None:
                 loss = (1 - train.distill) * loss + train.distill * F.cross_entropy(logits, target)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -166,6 +166,16 @@ class Trainer:
         if self.phase == "quantize" and self.position.step % self.recipe.policy.every == 0:
             self.policy_step(images[: self.recipe.policy.images], labels[: self.recipe.policy.images])
         return value
+
+    @torch.no_grad()
+    def _taught(self, images: Tensor, choice: Choice) -> Tensor | None:
+        """The teacher's probabilities ``[N, classes]``; None where a step has no teacher."""
+        if not self.recipe.train.distill or self.teacher is None:
+            return None
+        if self.recipe.train.teacher == "float":
+            return F.softmax(self.teacher(images, FLOAT).float(), 1)
+        best = self.net.uniform(self.net.ladder[-1])
+        return None if choice == best else F.softmax(self.mean(images, best).float(), 1)
 
     def require_finite(self) -> None:
         """Check that every weight is finite, before a checkpoint overwrites the last good one.
@@ -188,8 +198,12 @@ class Trainer:
         if self.phase == "float":
             return FLOAT
         rng = np.random.default_rng((self.recipe.seed, _CHOICE, self.position.step))
-        if not self.sampled or rng.random() < self.recipe.train.uniform_share:
-            return self.net.uniform(self.net.ladder[rng.integers(len(self.net.ladder))])
+        train, ladder = self.recipe.train, self.net.ladder
+        if len(self.net.shrinks) > 1 and rng.random() < train.shrunk_share:
+            return self.net.uniform(train.shrunk_bits, int(rng.choice(self.net.shrinks[1:])))
+        if not self.sampled or rng.random() < train.uniform_share:
+            shares = np.array(train.bits_shares or [1.0] * len(ladder))
+            return self.net.uniform(ladder[rng.choice(len(ladder), p=shares / shares.sum())])
         return Choice(self.sampled[rng.integers(len(self.sampled))])
 
     def policy_step(self, images: Tensor, labels: Tensor) -> None:
@@ -267,7 +281,8 @@ class Trainer:
             self.teacher = copy.deepcopy(self.net).eval().requires_grad_(False)
             self.teacher.load_state_dict(state["teacher"])
         self._start_phase()
-        self.average, self.averaged_steps = dict(state["average"]), state["averaged_steps"]
+        self.mean.load_state_dict(state["average"])
+        self.averaged_steps = state["averaged_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.policy.load_state_dict(state["policy"])
         self.policy_optimizer.load_state_dict(state["policy_optimizer"])

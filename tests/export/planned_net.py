@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.bits import Configuration, Layer
+from dqmq_deploy.bits import Configuration, Layer, bitops
 from dqmq_deploy.export import reference
 from dqmq_deploy.export.plan import (
     ConvStage,
@@ -23,6 +23,7 @@ from dqmq_deploy.export.plan import (
     left_aligned,
 )
 from dqmq_deploy.export.shapes import tensor_shapes
+from dqmq_deploy.routing import Evidence
 from tests.export.plans import IMAGE_QUANT, mixed_resnet20, random_images
 
 MIX = (2, 4, 8)
@@ -37,16 +38,20 @@ class PlannedNet:
     default_price: float = 0.05
     image_quant: TensorQuant = IMAGE_QUANT
     calibration_images: npt.NDArray[np.uint8] = field(init=False)
-    curve_p_right: npt.NDArray[np.float64] = field(init=False)
-    curve_right: npt.NDArray[np.uint8] = field(init=False)
+    evidence: Evidence = field(init=False)
 
     def __post_init__(self) -> None:
         """Draw the calibration images and what the estimator says of 200 held-out ones: dearer is better."""
         rng = np.random.default_rng(0)
         self.calibration_images = random_images(24, self.image_size, 7)
         rise = np.linspace(0.6, 0.95, len(self.plans))
-        self.curve_p_right = np.clip(rise + rng.normal(0, 0.1, (200, len(rise))), 0, 1)
-        self.curve_right = (rng.random(self.curve_p_right.shape) < self.curve_p_right).astype(np.uint8)
+        p_right = np.clip(rise + rng.normal(0, 0.1, (200, len(rise))), 0, 1)
+        right = rng.random(p_right.shape) < p_right
+        self.evidence = Evidence(p_right, p_right, right[:, :, None] | right[:, None, :])
+
+    def bitops(self, index: int) -> int:
+        """BitOPs of one plan."""
+        return bitops(self.layers, self.configurations[index].bits)
 
     @property
     def classes(self) -> list[str]:

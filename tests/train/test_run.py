@@ -94,10 +94,11 @@ def test_a_finished_checkpoint_is_complete(finished: Finished) -> None:
         assert set(configuration.bits) == {layer.name for layer in compiled.layers}
     assert compiled.calibration_images.shape == (len(compiled.calibration_labels), SIZE, SIZE, 3)
     assert compiled.calibration_images.dtype == np.uint8
-    assert compiled.curve_p_right.shape == compiled.curve_right.shape
-    assert compiled.curve_p_right.shape[1] == count
-    assert 0 <= compiled.curve_p_right.min() <= compiled.curve_p_right.max() <= 1
-    assert set(np.unique(compiled.curve_right)) <= {0, 1}
+    evidence = compiled.evidence
+    assert evidence.p_right.shape == evidence.score.shape == evidence.right.shape
+    assert evidence.p_right.shape[1] == count
+    assert 0 <= evidence.p_right.min() <= evidence.p_right.max() <= 1
+    assert 1 / len(compiled.classes) <= evidence.score.min() <= evidence.score.max() <= 1
     assert compiled.default_price >= 0
     plan = compiled.float_plan()
     assert plan is not None

@@ -1,0 +1,175 @@
+"""How an image finds its configuration: by the estimator's word, or by trying a cheap one first.
+
+Two ways, and one knob for both, the *price*: accuracy one is willing to give up per unit of cost.
+
+    route      the estimator foretells p_right of every configuration; the image goes to  argmax p_right - price x cost
+    escalate   the ``first`` configuration answers; where its score is below ``threshold``, ``last`` looks again and
+               both answers count. With ``skip`` above 0 the estimator is asked before: where it gives ``first`` a
+               smaller chance than that, the image goes to ``last`` at once.
+
+Plain NumPy: what training calibrates, export records, serving does and the report tells is one code. Symbols: N images,
+K configurations by rising cost, C classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+Routes = npt.NDArray[np.intp]
+
+
+def choose(p_right: Floats, cost: Floats, price: float) -> Routes:
+    """The route of each image, int ``[N]``, of ``p_right`` ``[N, K]`` and ``cost`` ``[K]``, which rises.
+
+    Ties go to the cheaper configuration. A higher price never raises the cost of an image's route.
+
+    >>> choose(np.float32([[0.90, 0.95]]), np.array([0.1, 1.0]), price=0.1).tolist()
+    [0]
+    """
+    routes: Routes = np.argmax(p_right - price * cost, axis=-1)
+    return routes
+
+
+def log_softmax(logits: Floats) -> npt.NDArray[np.float32]:
+    """Logarithm of the softmax along the last axis, float32 of the same shape."""
+    shifted = np.asarray(logits, np.float32) - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float32)
+
+
+def combined(first: Floats, last: Floats) -> npt.NDArray[np.float32]:
+    """Two answers as one: the mean of their log-softmax, ``[..., C]``.
+
+    The cheap answer was paid for already; together the two are right more often than the dearer one alone.
+    """
+    return np.asarray((log_softmax(first) + log_softmax(last)) / 2, np.float32)
+
+
+def top_score(logits: Floats) -> npt.NDArray[np.float32]:
+    """Softmax value of the highest of ``logits`` along the last axis.
+
+    >>> top_score(np.zeros((1, 4), np.float32)).tolist()
+    [0.25]
+    """
+    return np.asarray(np.exp(log_softmax(logits).max(axis=-1)), np.float32)
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """One way to escalate; ``first`` and ``last`` are positions among the configurations.
+
+    ``threshold`` and ``skip`` are probabilities, 0 to 1; 0 never escalates, never skips.
+    """
+
+    first: int
+    last: int
+    threshold: float
+    skip: float = 0.0
+
+    @property
+    def asks_estimator(self) -> bool:
+        """Whether the estimator has a say."""
+        return self.skip > 0
+
+    def skipped(self, p_right: Floats) -> Bools:
+        """Which images go to ``last`` at once, bool ``[N]``, of ``p_right`` ``[N, K]``."""
+        return np.asarray(p_right[..., self.first] < self.skip)
+
+    def escalated(self, score: Floats) -> Bools:
+        """Which answers of ``first`` are not trusted, bool ``[N]``, of their scores ``[N]``."""
+        return np.asarray(score < self.threshold)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What held-out images say, for calibration.
+
+    ``pair_right[:, i, j]`` tells whether configurations i and j together are right; its diagonal, each one alone.
+    """
+
+    p_right: npt.NDArray[np.floating]  # [N, K], the estimator's word
+    score: npt.NDArray[np.floating]  # [N, K], softmax of each configuration's answer
+    pair_right: npt.NDArray[np.bool_]  # [N, K, K]
+
+    @property
+    def right(self) -> Bools:
+        """Whether each configuration alone is right, bool ``[N, K]``."""
+        return np.asarray(np.diagonal(self.pair_right, axis1=1, axis2=2))
+
+
+def evidence_of(p_right: Floats, logits: Floats, labels: npt.NDArray[np.integer]) -> Evidence:
+    """The evidence in ``logits`` ``[N, K, C]`` of images with ``labels`` ``[N]`` and the estimator's ``p_right``."""
+    answers = log_softmax(logits)
+    count = answers.shape[1]
+    pair_right = np.empty((len(labels), count, count), np.bool_)
+    for i in range(count):
+        for j in range(i, count):
+            pair_right[:, i, j] = pair_right[:, j, i] = (answers[:, i] + answers[:, j]).argmax(-1) == labels
+    return Evidence(np.asarray(p_right), np.exp(answers.max(-1)), pair_right)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a way of choosing comes to: each image's answer and cost."""
+
+    right: Bools  # [N]
+    cost: npt.NDArray[np.float64]  # [N]
+
+    def utility(self, price: float) -> float:
+        """Mean accuracy less what it cost."""
+        return float(self.right.mean() - price * self.cost.mean())
+
+
+def run_cascade(cascade: Cascade, evidence: Evidence, cost: Floats, estimator_cost: float) -> Outcome:
+    """What ``cascade`` comes to on the images of ``evidence``; all costs in one unit, ``cost`` ``[K]``."""
+    first, last = cascade.first, cascade.last
+    skipped = cascade.skipped(evidence.p_right)
+    again = ~skipped & cascade.escalated(evidence.score[:, first])
+    alone = np.where(skipped, evidence.pair_right[:, last, last], evidence.pair_right[:, first, first])
+    right = np.where(again, evidence.pair_right[:, first, last], alone)
+    spent = np.where(skipped, cost[last], cost[first] + again * cost[last])
+    return Outcome(right, spent + (estimator_cost if cascade.asks_estimator else 0.0))
+
+
+def run_route(evidence: Evidence, cost: Floats, estimator_cost: float, price: float) -> Outcome:
+    """What routing by the estimator at ``price`` comes to."""
+    route = choose(evidence.p_right, cost, price)
+    return Outcome(evidence.right[np.arange(len(route)), route], np.asarray(cost[route] + estimator_cost, np.float64))
+
+
+def best_cascade(evidence: Evidence, cost: Floats, estimator_cost: float, price: float, skips: int = 12) -> Cascade:
+    """The cascade of the greatest utility on ``evidence`` at ``price``, over all pairs, thresholds and ``skips`` skips.
+
+    For a pair and a skip the best threshold is found exactly: with images by rising score, utility as a function of how
+    many escalate is a running sum.
+    """
+    best, most = Cascade(0, 0, 0.0), -np.inf
+    count = evidence.score.shape[1]
+    for first in range(count):
+        chances = evidence.p_right[:, first]
+        order = np.argsort(evidence.score[:, first], kind="stable")
+        score = evidence.score[order, first].astype(np.float64)
+        lines = np.concatenate([[0.0], np.quantile(chances, np.linspace(0, 0.6, skips + 1)[1:])])
+        for last in range(first, count):
+            alone = evidence.pair_right[order, first, first]
+            gain = evidence.pair_right[order, first, last].astype(float) - alone - price * cost[last]
+            direct = evidence.pair_right[order, last, last] - price * cost[last]
+            for skip in lines if last > first else lines[:1]:
+                skipped = (chances < skip)[order]
+                stay = alone - price * cost[first]
+                start = np.where(skipped, direct, stay).sum() - (price * estimator_cost * len(score) if skip else 0)
+                sums = np.concatenate([[0.0], np.cumsum(np.where(skipped, 0.0, gain))]) if last > first else np.zeros(1)
+                at = int(sums.argmax())
+                if start + sums[at] > most:
+                    most = start + sums[at]
+                    best = Cascade(first, last, _between(score, at), float(skip))
+    return best
+
+
+def _between(score: npt.NDArray[np.float64], at: int) -> float:
+    """A threshold below which ``at`` of the rising scores lie; 0 for none, above 1 for all."""
+    if at == 0:
+        return 0.0
+    return float((score[at - 1] + score[at]) / 2) if at < len(score) else 1.0 + 1e-6

@@ -51,7 +51,7 @@ class TrainSettings:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
-    start: str = ""  # a finished checkpoint whose float network to start from, instead of float epochs
+    start: str = ""  # a finished checkpoint, by its path from the recipe, whose float network saves float epochs
     distill: float = 0.0  # share of the loss that follows the teacher's answers
     teacher: str = "float"  # the float network; "average": the weight average at the highest precision
     bits_shares: tuple[float, ...] = ()  # of the uniform steps, by ladder position; empty: even
@@ -78,7 +78,7 @@ class PolicySettings:
     price_high: float = 0.5
     temperature_start: float = 2.0
     temperature_end: float = 0.4
-    cost_table: str = ""  # JSON of measured latencies; empty: BitOPs
+    cost_table: str = ""  # JSON of measured latencies, by its path from the recipe; empty: BitOPs
 
 
 @dataclass(frozen=True)

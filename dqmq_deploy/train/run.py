@@ -89,7 +89,7 @@ class _Run:
             image_scale=data.image_scale, image_zero_point=data.image_zero_point, shrinks=data.shrinks,
         )  # fmt: skip
         if recipe.train.start:
-            net.load_float_state(_float_state(Path(recipe.train.start)))
+            net.load_float_state(_float_state(job.recipe.parent / recipe.train.start))
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layers = net.describe((data.height, data.width))
         if not net.groups:
@@ -97,7 +97,7 @@ class _Run:
         channels = net.group_channels()
         policy = Policy(channels, len(net.ladder), (recipe.policy.price_low, recipe.policy.price_high))
         table = recipe.policy.cost_table
-        cost = measured_cost(net, Path(table)) if table else bitops_cost(net, self.layers)
+        cost = measured_cost(net, job.recipe.parent / table) if table else bitops_cost(net, self.layers)
         self.trainer = Trainer(recipe, net, policy, cost, self.batches)
         if resumed is not None:
             try:

@@ -114,7 +114,7 @@ class Finisher:
         """``count`` augmented and degraded training images, from as many epochs on from ``epoch`` as that takes."""
         batches = self.batches if share is None else self.batches.with_share(share)
         per_epoch = len(batches)
-        needed = -(-count // batches.batch_size)
+        needed = max(1, -(-count // batches.batch_size))
         pieces = [batches.batch(epoch + i // per_epoch, i % per_epoch) for i in range(needed)]
         images, labels = np.concatenate([b.images for b in pieces]), np.concatenate([b.labels for b in pieces])
         return images[:count], labels[:count]

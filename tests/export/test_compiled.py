@@ -20,7 +20,8 @@ from dqmq_deploy.export import reference
 from dqmq_deploy.export.compiled import make_float_plan, make_plan, open_compiled
 from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, Stage
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
-from dqmq_deploy.quant.net import Choice, QuantNet
+from dqmq_deploy.quant.initial import initialise
+from dqmq_deploy.quant.net import Choice, QuantNet, prepare
 from dqmq_deploy.train.pixels import normalised
 from tests.quant.networks import NAMES, SIZE, inputs, network, pictures, quantized
 
@@ -116,6 +117,20 @@ def test_whole_networks_agree(name: str) -> None:
         found = reference.run(make_plan(net, choice, (SIZE, SIZE)), pictures(64, seed=3))
         assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.95
         assert np.median(np.abs(found - expected)) < 0.015 * expected.std()
+
+
+def test_shrunk_configurations_agree() -> None:
+    """The graph takes the same means of pixels as torch does, in the same rounding, and a quarter of the work."""
+    net = prepare(network("resnet8"), shrinks=(1, 2)).eval()
+    initialise(net, inputs(32))
+    for bits in net.ladder:
+        choice = net.uniform(bits, shrink=2)
+        plan = make_plan(net, choice, (SIZE, SIZE))
+        assert plan.image_size == (SIZE, SIZE)
+        means = reference.run_all(plan, pictures(8, seed=2))["image/shrunk"]
+        expected = pictures(8, seed=2).reshape(8, SIZE // 2, 2, SIZE // 2, 2, 3).mean((2, 4)).round()
+        assert np.array_equal(means, expected)
+        assert share_of_equal_codes(net, plan, choice, pictures(8, seed=2), inputs(8, seed=2)) > 0.98
 
 
 def test_shipped_checkpoints_agree() -> None:

@@ -15,6 +15,41 @@ from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet, prepare
 from tests.quant.networks import NAMES, SIZE, Odd, inputs, network, quantized
 
 
+def test_a_shrunk_choice_sees_the_means_of_pixels() -> None:
+    """Half the height and width, every mean rounded to a pixel's code; normalisation and steps of its own."""
+    net = prepare(network("resnet8"), shrinks=(1, 2)).eval()
+    small = torch.nn.functional.avg_pool2d(inputs(8), 2)
+    codes = (small * 64).round() / 64
+    with torch.no_grad():
+        alike = net(inputs(8), net.uniform(4, shrink=2))
+        assert torch.equal(alike, net(codes, Choice(net.uniform(4).bits, slot=net.slot_of(4, net.uniform(4, 2)))))
+        for layer in net.layers.values():
+            if isinstance(layer, QuantConv):
+                layer.norm.shift[net.slot_of(4, net.uniform(4, 2))] += 1
+        assert not torch.equal(alike, net(inputs(8), net.uniform(4, shrink=2)))
+    slots = {net.slot_of(bits, net.uniform(bits, shrink)) for bits in net.ladder for shrink in net.shrinks}
+    assert slots == set(range(1, net.plain_slots))
+    twin = QuantNet.from_plain(net.to_plain())
+    assert (twin.shrinks, twin.slots) == ((1, 2), net.slots)
+
+
+@pytest.mark.parametrize("shrinks", [(), (2,), (1, 1), (2, 1)])
+def test_shrinks_rise_from_one(shrinks: tuple[int, ...]) -> None:
+    """The whole picture always belongs to them."""
+    with pytest.raises(ModelError, match="rising shrinks from 1"):
+        prepare(network("resnet8"), shrinks=shrinks)
+
+
+def test_a_float_state_goes_into_another_network_of_its_kind() -> None:
+    """Weights and normalisation of every slot; another network's state is refused."""
+    first, second = quantized("resnet8"), prepare(build("resnet8", 5, width=8)).eval()
+    second.load_float_state(first.float_state())
+    with torch.no_grad():
+        torch.testing.assert_close(second(inputs(4), FLOAT), first(inputs(4), FLOAT))
+    with pytest.raises(ModelError, match="float state of this very network"):
+        second.load_float_state(quantized("resnet18").float_state())
+
+
 def mixed(net: QuantNet, seed: int = 0) -> Choice:
     """A precision for each group, drawn from the ladder."""
     return Choice(tuple(np.random.default_rng(seed).choice(net.ladder, len(net.groups)).tolist()))

@@ -85,14 +85,14 @@ def write_pictures(root: Path, per_class: int = 24) -> Path:
     return root
 
 
-def make_trainer(**train: Any) -> Trainer:
+def make_trainer(shrinks: tuple[int, ...] = (1,), **train: Any) -> Trainer:
     """A trainer on 64 pictures in four batches an epoch, with these settings of the recipe's ``train`` section."""
     recipe = from_plain(tomllib.loads(RECIPE))
     recipe = replace(recipe, train=replace(recipe.train, **train))
     images, labels = coloured(64)
     batches = Batches(images, labels, recipe.train.batch_size, recipe.seed, 0.5, recipe.data.kinds)
     torch.manual_seed(recipe.seed)
-    net = prepare(build("resnet8", len(CLASSES), width=8))
+    net = prepare(build("resnet8", len(CLASSES), width=8), shrinks=shrinks)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     policy = Policy([8, 8, 8, 16, 16, 32], 3, (recipe.policy.price_low, recipe.policy.price_high))
     return Trainer(recipe, net, policy, bitops_cost(net, net.describe((SIZE, SIZE))), batches)

@@ -71,6 +71,33 @@ def test_float_epochs_come_first_then_sampled_precisions() -> None:
     assert same(dict(trainer.teacher.state_dict()), average)
 
 
+def test_steps_follow_their_shares() -> None:
+    """Precisions as often as the recipe says; shrunk images at one precision of their own."""
+    trainer = make_trainer((1, 2), bits_shares=(3.0, 0.0, 1.0), uniform_share=1.0, shrunk_share=0.25, shrunk_bits=4)
+    epochs(trainer, 1)
+    seen = []
+    for trainer.position.step in range(400):
+        choice = trainer.choose()
+        seen.append((choice.shrink, *set(choice.bits or ())))
+    assert set(seen) == {(1, 2), (1, 8), (2, 4)}
+    assert seen.count((2, 4)) / 400 == pytest.approx(0.25, abs=0.08)
+    assert seen.count((1, 2)) / seen.count((1, 8)) == pytest.approx(3, abs=1.2)
+
+
+def test_the_average_teaches_all_but_its_own_precision() -> None:
+    """The teacher is the weight average at the highest precision; a step at that precision learns from labels alone."""
+    trainer = make_trainer(distill=0.5, teacher="average")
+    epochs(trainer, 1)
+    trainer.enter_quantization(calibration())
+    taught = trainer._taught(calibration(), trainer.net.uniform(2))
+    assert taught is not None
+    trainer.load_average()
+    with torch.no_grad():
+        expected = trainer.net.eval()(calibration(), trainer.net.uniform(8)).softmax(1)
+    torch.testing.assert_close(taught, expected)
+    assert trainer._taught(calibration(), trainer.net.uniform(8)) is None
+
+
 def test_policy_steps_leave_the_network_alone() -> None:
     """Model-based: the network is the policy's model, not its pupil."""
     trainer = make_trainer()
@@ -119,7 +146,16 @@ def test_the_average_follows_the_weights() -> None:
     assert not torch.equal(trainer.net.state_dict()["layers.head.weights.weight"], learned)
 
 
-@pytest.mark.parametrize("setting", [{"bf16": False}, {"distill": 0.5}, {"label_smoothing": 0.1}, {"momentum": 0.0}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"bf16": False},
+        {"distill": 0.5},
+        {"distill": 0.5, "teacher": "average"},
+        {"label_smoothing": 0.1},
+        {"momentum": 0.0},
+    ],
+)
 def test_every_way_to_train_learns(setting: dict[str, Any]) -> None:
     """Losses fall over three float epochs and stay finite through a quantized one."""
     trainer = make_trainer(float_epochs=3, **setting)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from dqmq_deploy.export import reference
 from dqmq_deploy.export.compiled import make_float_plan, make_plan, open_compiled
 from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, Stage
-from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.initial import initialise
+from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import Choice, QuantNet, prepare
 from dqmq_deploy.train.pixels import normalised
 from tests.quant.networks import NAMES, SIZE, inputs, network, pictures, quantized

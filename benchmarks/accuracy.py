@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dqmq_deploy import Bundle, Dispatcher
+from dqmq_deploy.degradations.kinds import KINDS, mixed
 from dqmq_deploy.export.compiled import Compiled, open_compiled
 from dqmq_deploy.export.run import export
-from dqmq_deploy.quality.degradations import KINDS, mixed
 from dqmq_deploy.report.accuracy import accuracy_table
 from dqmq_deploy.report.environment import environment
 from dqmq_deploy.report.outcomes import Outcomes

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.digits import load
-from dqmq_deploy.quality.degradations import AS_IT_IS, KINDS, mixed
+from dqmq_deploy.degradations.kinds import AS_IT_IS, KINDS, mixed
 from dqmq_deploy.report.numbers import percent
 from dqmq_deploy.show import table
 from dqmq_deploy.terminal import console

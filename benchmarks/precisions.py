@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dqmq_deploy.quality.degradations import KINDS, mixed
+from dqmq_deploy.degradations.kinds import KINDS, PROTOCOL_KINDS, UNSEEN_KINDS, mixed
 from dqmq_deploy.quant.net import Choice, QuantNet
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.data import open_dataset, require_same_classes
@@ -30,7 +30,7 @@ def choices(net: QuantNet, shrunk_bits: int) -> dict[str, Choice]:
 
 
 def accuracies(path: Path, data: Path, seed: int, limit: int | None) -> dict[str, dict[str, float]]:
-    """``{choice: {as_it_is, mixed, degraded: accuracy}}`` of one checkpoint on the images of ``data``."""
+    """``{choice: {as_it_is, mixed, degraded, unseen: accuracy}}`` of one checkpoint on the images of ``data``."""
     content = checkpoint.load(path)
     net = QuantNet.from_plain(content["structure"])
     net.load_state_dict(content["state"])
@@ -40,18 +40,20 @@ def accuracies(path: Path, data: Path, seed: int, limit: int | None) -> dict[str
     rows = np.random.default_rng(seed).permutation(len(dataset))[:limit]
     images, labels = dataset.images[rows], dataset.labels[rows]
     image = net.act("image")
-    degraded, kind, _ = mixed(images, np.random.default_rng(seed), kinds=KINDS)
+    degraded, kind, _ = mixed(images, np.random.default_rng(seed), kinds=PROTOCOL_KINDS)
 
     def correct(pixels: npt.NDArray[np.uint8], choice: Choice) -> npt.NDArray[np.bool_]:
         return right(net, normalised(pixels, float(image.step[0]), image.zero_point), labels, choice)
 
+    unseen = np.isin(kind, [KINDS.index(name) for name in UNSEEN_KINDS])
     found = {}
     for name, choice in choices(net, content["recipe"]["train"]["shrunk_bits"]).items():
         plain, spoilt = correct(images, choice), correct(degraded, choice)
         found[name] = {
             "as_it_is": float(plain.mean()),
             "mixed": float(spoilt.mean()),
-            "degraded": float(spoilt[kind >= 0].mean()),
+            "degraded": float(spoilt[(kind >= 0) & ~unseen].mean()),
+            "unseen": float(spoilt[unseen].mean()),
         }
     return found
 
@@ -69,7 +71,7 @@ def main() -> None:
     table: dict[str, Any] = {}
     for path in arguments.checkpoints:
         table[str(path)] = accuracies(path, arguments.data, arguments.seed, arguments.images)
-        print(f"{path}: as it is, mixed, degraded")
+        print(f"{path}: as it is, mixed, kinds seen, kinds unseen")
         for name, row in table[str(path)].items():
             print(f"  {name:8} " + "  ".join(f"{100 * value:6.2f} %" for value in row.values()), flush=True)
     if arguments.out:

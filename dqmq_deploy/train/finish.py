@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from dqmq_deploy.bits import Layer, bitops, mean_bits
+from dqmq_deploy.degradations.kinds import mixed
 from dqmq_deploy.policy.compiling import cluster, decisions
 from dqmq_deploy.policy.objective import CostTable
 from dqmq_deploy.policy.specialise import Draw, Specialisation, assign, fine_tune
-from dqmq_deploy.quality.degradations import mixed
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
 from dqmq_deploy.quant.folding import fold
 from dqmq_deploy.quant.net import Choice

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.quality.degradations import KINDS, SEVERITIES, mixed
+from dqmq_deploy.degradations.kinds import SEVERITIES, TRAINING_KINDS, mixed
 from dqmq_deploy.train.augment import AugmentSettings, augment
 
 _ORDER, _CONTENT = 0, 1  # which stream of random numbers: the order of an epoch, or what happens to a batch
@@ -62,7 +62,7 @@ class Batches:
         batch_size: int,
         seed: int,
         degrade_share: float = 0.5,
-        kinds: Sequence[str] = KINDS,
+        kinds: Sequence[str] = TRAINING_KINDS,
         augment: AugmentSettings | None = None,
         severities: Sequence[int] = SEVERITIES,
         rank: int = 0,

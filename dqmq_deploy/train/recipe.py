@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from dqmq_deploy.bits import EDGE_BITS, LADDER
+from dqmq_deploy.degradations.kinds import KINDS, TRAINING_KINDS
 from dqmq_deploy.errors import RecipeError, unknown_key
-from dqmq_deploy.quality.degradations import KINDS
 from dqmq_deploy.train.augment import AugmentSettings
 
 
@@ -34,7 +34,7 @@ class DataSettings:
     degrade_share: float = 0.5  # probability that a training image is degraded
     again_share: float = 0.0  # probability that a degraded training image is degraded once more, by another draw
     shrinks: tuple[int, ...] = (1,)  # by how much configurations may shrink the image: 2 halves height and width
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = TRAINING_KINDS
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from dqmq_deploy.degradations.kinds import mixed
 from dqmq_deploy.errors import CheckpointError, ModelError
 from dqmq_deploy.nets.load import build
 from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import bitops_cost, measured_cost
-from dqmq_deploy.quality.degradations import mixed
 from dqmq_deploy.quant import steps
 from dqmq_deploy.quant.net import FLOAT, prepare
 from dqmq_deploy.train import checkpoint

@@ -84,8 +84,8 @@ def test_leaving_an_epoch_early_ends_its_thread() -> None:
 def test_an_error_in_the_background_is_raised_in_front() -> None:
     """A degradation that does not exist ends the epoch with its message, and the thread with it."""
     images = np.zeros((8, 4, 4, 3), np.uint8)
-    with pytest.raises(ValueError, match="unknown degradation 'rain'"):
-        list(Batches(images, np.zeros(8, np.int64), 4, 0, kinds=["rain"]).epoch(0))
+    with pytest.raises(ValueError, match="unknown degradation 'hail'"):
+        list(Batches(images, np.zeros(8, np.int64), 4, 0, kinds=["hail"]).epoch(0))
     assert not running()
 
 

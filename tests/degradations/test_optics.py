@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dqmq_deploy.quality.optics import convolve, disc, line, smooth_field, through_fewer_pixels
+from dqmq_deploy.degradations.optics import convolve, disc, line, smooth_field, through_fewer_pixels
 
 
 def column(*values: float) -> npt.NDArray[np.float32]:

@@ -29,7 +29,7 @@ CAP = "DQMQ_MAX_ISA"
 DOMAIN = "ai.dqmq"
 """Domain of the operators."""
 
-OPERATORS = frozenset({"QConv", "QConvAdd", "QLinear", "QLinearCodes"})
+OPERATORS = frozenset({"QConv", "QConvAdd", "QLinear", "QLinearCodes", "QAveragePool", "QGlobalAveragePool"})
 """Those that the library computes."""
 
 ALWAYS_FASTER = frozenset({"avx512"})

@@ -15,6 +15,8 @@ What a node computes, exactly as the fused operators do it, ``round`` being half
     y   = clamp(round(fma(c, c_scale / y_scale, fma(r, r_scale / y_scale, z))), 0, 255)
     QLinear gives numbers instead of codes:
     y   = acc * (x_scale * w_scale)
+QAveragePool and QGlobalAveragePool, over the `size` codes of a window, padding among them but adding nothing:
+    y   = clamp(round(sum (x - x_zp) * (x_scale / size / y_scale)) + y_zp, 0, 255)
 
 Inputs: ``x``, ``r``, ``y`` are uint8 ``[N, H, W, C]`` (``[N, C]`` for the linear ones); ``w`` holds packed codes, uint8
 ``[out, ceil(K * weight_bits / 8)]`` (:mod:`dqmq_deploy.bundle.packing`); ``w_scale`` float32 ``[out]``, either sign;
@@ -43,6 +45,8 @@ OPSET = 21
 _NAMES = {
     "QConv": "weight_bits, act_bits, w_shape, w_count, kernel_shape, strides, pads, dilations, group",
     "QLinear": "weight_bits, act_bits, w_shape, w_count",
+    "QAveragePool": "kernel_shape, strides, pads",
+    "QGlobalAveragePool": "",
 }
 
 # codes of weight_bits from packed rows, left-aligned in 8 bits, to numbers; w_count is K, w_shape the unpacked shape
@@ -112,6 +116,17 @@ _LINEAR = """
     x_real = DequantizeLinear (xc, x_scale, x_zp)
 """
 
+_POOL = """
+    x_real = DequantizeLinear (x, x_scale, x_zp)
+    x_nchw = Transpose <perm = [0, 3, 1, 2]> (x_real)
+    pooled = {pool} (x_nchw)
+    pooled_nhwc = Transpose <perm = [0, 2, 3, 1]> (pooled)
+    y = QuantizeLinear (pooled_nhwc, y_scale, y_zp)
+"""
+
+_AVERAGE = """AveragePool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads,
+        count_include_pad = 1>"""
+
 _COMMON_INPUTS = "x, x_scale, x_zp, w, w_scale, bias, x_min, x_max"
 
 _BODIES = {
@@ -138,19 +153,23 @@ _BODIES = {
         + _LINEAR
         + "y_real = Gemm <transB = 1> (x_real, w_real, bias_real)\ny = QuantizeLinear (y_real, y_scale, y_zp)",
     ),
-}
+    "QAveragePool": ("QAveragePool", "x, x_scale, x_zp, y_scale, y_zp", _POOL.format(pool=_AVERAGE)),
+    "QGlobalAveragePool": (
+        "QGlobalAveragePool", "x, x_scale, x_zp, y_scale, y_zp", _POOL.format(pool="GlobalAveragePool"),
+    ),
+}  # fmt: skip
 
 OPERATORS = tuple(_BODIES)
-"""Names of the operators: a convolution, one with a residual, a linear layer to numbers, a linear layer to codes."""
+"""Names of the operators: a convolution, one with a residual, a linear layer to numbers, a linear layer to codes, the
+
+mean over windows, the mean over the whole picture."""
 
 
 @cache
 def _text(operator: str) -> str:
     attributes, inputs, body = _BODIES[operator]
-    return (
-        f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}]>\n'
-        f"{operator} <{_NAMES[attributes]}> ({inputs}) => (y) {{\n{body}\n}}"
-    )
+    named = f" <{_NAMES[attributes]}>" if _NAMES[attributes] else ""
+    return f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}]>\n{operator}{named} ({inputs}) => (y) {{\n{body}\n}}'
 
 
 def function(operator: str) -> onnx.FunctionProto:

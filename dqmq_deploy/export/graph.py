@@ -118,14 +118,11 @@ def _pool(builder: GraphBuilder, plan: Plan, stage: PoolStage) -> None:
         pooled = builder.node("MaxPool", [builder.node("Transpose", [stage.input], perm=TO_NCHW)], **window)
         builder.node("Transpose", [pooled], stage.output, perm=TO_NHWC)
         return
-    real = builder.node("DequantizeLinear", [stage.input, *builder.quant(plan.tensors[stage.input])])
-    real = builder.node("Transpose", [real], perm=TO_NCHW)
+    inputs = [stage.input, *builder.quant(plan.tensors[stage.input]), *builder.quant(plan.tensors[stage.output])]
     if stage.kind == "global_average":
-        real = builder.node("GlobalAveragePool", [real])
+        builder.call("QGlobalAveragePool", stage.output, inputs, stage.output)
     else:
-        real = builder.node("AveragePool", [real], count_include_pad=1, **window)
-    real = builder.node("Transpose", [real], perm=TO_NHWC)
-    builder.node("QuantizeLinear", [real, *builder.quant(plan.tensors[stage.output])], stage.output)
+        builder.call("QAveragePool", stage.output, inputs, stage.output, **window)
 
 
 def _add(builder: GraphBuilder, plan: Plan, stage: AddStage) -> None:

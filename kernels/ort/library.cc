@@ -7,6 +7,7 @@
 #include "../src/isa.h"
 #include "../src/peak.h"
 #include "kernel.h"
+#include "pool_node.h"
 
 #define DQMQ_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -14,36 +15,24 @@ namespace dqmq::ort {
 namespace {
 
 // onnxruntime's view of an operator: the struct it knows, and behind it what the operator is.
+template <typename Op>
 struct Registered : OrtCustomOp {
-  const Operator* op;
+  const Op* op;
+
+  static const Op& of(const OrtCustomOp* self) { return *static_cast<const Registered*>(self)->op; }
 };
 
-const Operator& of(const OrtCustomOp* registered) { return *static_cast<const Registered*>(registered)->op; }
-
-OrtStatus* create(const OrtCustomOp* registered, const OrtApi* table, const OrtKernelInfo* info, void** kernel) {
-  const Operator& op = of(registered);
-  return Api(table).guarded([&] {
-    try {
-      *kernel = new Kernel(table, info, op);
-    } catch (const std::invalid_argument& error) {
-      throw std::invalid_argument(std::string(op.name) + ": " + error.what());
-    }
-  });
-}
-
-Registered describe(const Operator& op) {
-  Registered made{};
+// What all operators answer alike; `Node` is what runs.
+template <typename Op, typename Node>
+Registered<Op> registered(const Op& op) {
+  using Self = Registered<Op>;
+  Self made{};
   made.version = kApiVersion;
   made.op = &op;
-  made.GetName = [](const OrtCustomOp* self) { return of(self).name; };
+  made.GetName = [](const OrtCustomOp* self) { return Self::of(self).name; };
   made.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
-  made.GetInputType = [](const OrtCustomOp*, size_t index) { return kFormals[index].type; };
-  made.GetInputTypeCount = [](const OrtCustomOp* self) { return of(self).inputs; };
-  made.GetOutputType = [](const OrtCustomOp* self, size_t) {
-    return of(self).kind == OutputKind::kNumbers ? kFloat : kUint8;
-  };
   made.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
-  made.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
+  made.KernelDestroy = [](void* node) { delete static_cast<Node*>(node); };
   made.GetInputCharacteristic = [](const OrtCustomOp*, size_t) { return 0; };  // required
   made.GetOutputCharacteristic = made.GetInputCharacteristic;
   made.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return 0; };  // memory of the CPU
@@ -51,12 +40,39 @@ Registered describe(const Operator& op) {
   made.GetVariadicInputHomogeneity = made.GetVariadicInputMinArity;
   made.GetVariadicOutputMinArity = made.GetVariadicInputMinArity;
   made.GetVariadicOutputHomogeneity = made.GetVariadicInputMinArity;
-  made.CreateKernelV2 = create;
-  made.KernelComputeV2 = [](void* kernel, OrtKernelContext* context) {
-    return static_cast<const Kernel*>(kernel)->guarded_compute(context);
+  made.CreateKernelV2 = [](const OrtCustomOp* self, const OrtApi* table, const OrtKernelInfo* info, void** node) {
+    const Op& op = Self::of(self);
+    return Api(table).guarded([&] {
+      try {
+        *node = new Node(table, info, op);
+      } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument(std::string(op.name) + ": " + error.what());
+      }
+    });
+  };
+  made.KernelComputeV2 = [](void* node, OrtKernelContext* context) {
+    return static_cast<const Node*>(node)->guarded_compute(context);
   };
   made.GetStartVersion = [](const OrtCustomOp*) { return 1; };
   made.GetEndVersion = [](const OrtCustomOp*) { return INT_MAX; };
+  return made;
+}
+
+Registered<Operator> describe(const Operator& op) {
+  Registered<Operator> made = registered<Operator, Kernel>(op);
+  made.GetInputType = [](const OrtCustomOp*, size_t index) { return kFormals[index].type; };
+  made.GetInputTypeCount = [](const OrtCustomOp* self) { return Registered<Operator>::of(self).inputs; };
+  made.GetOutputType = [](const OrtCustomOp* self, size_t) {
+    return Registered<Operator>::of(self).kind == OutputKind::kNumbers ? kFloat : kUint8;
+  };
+  return made;
+}
+
+Registered<PoolOperator> describe(const PoolOperator& op) {
+  Registered<PoolOperator> made = registered<PoolOperator, PoolNode>(op);
+  made.GetInputType = [](const OrtCustomOp*, size_t index) { return kPoolFormals[index].type; };
+  made.GetInputTypeCount = [](const OrtCustomOp*) { return kPoolFormals.size(); };
+  made.GetOutputType = [](const OrtCustomOp*, size_t) { return kUint8; };
   return made;
 }
 
@@ -65,8 +81,10 @@ Registered describe(const Operator& op) {
 OrtCustomOpDomain* domain(const OrtApi* table) {
   static std::mutex mutex;
   static std::map<const OrtApi*, OrtCustomOpDomain*> domains;
-  static const std::array<Registered, kOperators.size()> registered = {
+  static const std::array<Registered<Operator>, kOperators.size()> layers = {
       describe(kOperators[0]), describe(kOperators[1]), describe(kOperators[2]), describe(kOperators[3])};
+  static const std::array<Registered<PoolOperator>, kPoolOperators.size()> pools = {describe(kPoolOperators[0]),
+                                                                                     describe(kPoolOperators[1])};
 
   const std::lock_guard<std::mutex> lock(mutex);
   OrtCustomOpDomain*& made = domains[table];
@@ -74,7 +92,8 @@ OrtCustomOpDomain* domain(const OrtApi* table) {
     const Api api(table);
     OrtCustomOpDomain* fresh = nullptr;
     api.call<CreateCustomOpDomain>("ai.dqmq", &fresh);
-    for (const Registered& each : registered) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
+    for (const auto& each : layers) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
+    for (const auto& each : pools) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
     made = fresh;
   }
   return made;

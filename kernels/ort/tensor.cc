@@ -26,7 +26,7 @@ Tensor read(const Api& api, const OrtValue* value) {
   api.call<GetElementType>(info, &tensor.type);
   size_t rank = 0;
   api.call<GetDimensionsCount>(info, &rank);
-  tensor.shape.resize(rank);
+  tensor.shape = Shape(rank);
   api.call<GetDimensions>(info, tensor.shape.data(), rank);
   void* data = nullptr;
   api.call<GetTensorMutableData>(const_cast<OrtValue*>(value), &data);

@@ -2,13 +2,11 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "api.h"
+#include "shape.h"
 
 namespace dqmq::ort {
-
-using Shape = std::vector<int64_t>;
 
 struct Tensor {
   int type = 0;

@@ -26,6 +26,14 @@ void expect_finite(const char* what, float value) {
 
 }  // namespace
 
+void check_windows(const Geometry& g) {
+  expect_within("kernel height", g.kernel_h, 1, kMostTaps);
+  expect_within("kernel width", g.kernel_w, 1, kMostTaps);
+  for (int64_t stride : {g.stride_h, g.stride_w}) expect_within("strides", stride, 1, kMostStep);
+  for (int64_t dilation : {g.dilation_h, g.dilation_w}) expect_within("dilations", dilation, 1, kMostStep);
+  for (int64_t pad : {g.pad_top, g.pad_left, g.pad_bottom, g.pad_right}) expect_within("pads", pad, 0, kMostStep);
+}
+
 void check(const Layer& layer) {
   const Geometry& g = layer.geometry;
   expect_within("input channels", g.in_channels, 1, kMostChannels);
@@ -34,11 +42,7 @@ void check(const Layer& layer) {
   expect(g.in_channels % g.groups == 0 && g.out_channels % g.groups == 0,
          "expected groups that divide " + std::to_string(g.in_channels) + " input and " +
              std::to_string(g.out_channels) + " output channels, got " + std::to_string(g.groups));
-  expect_within("kernel height", g.kernel_h, 1, kMostTaps);
-  expect_within("kernel width", g.kernel_w, 1, kMostTaps);
-  for (int64_t stride : {g.stride_h, g.stride_w}) expect_within("strides", stride, 1, kMostStep);
-  for (int64_t dilation : {g.dilation_h, g.dilation_w}) expect_within("dilations", dilation, 1, kMostStep);
-  for (int64_t pad : {g.pad_top, g.pad_left, g.pad_bottom, g.pad_right}) expect_within("pads", pad, 0, kMostStep);
+  check_windows(g);
   expect(layer.weight_bits == 2 || layer.weight_bits == 4 || layer.weight_bits == 8,
          "expected weight_bits of 2, 4 or 8, got " + std::to_string(layer.weight_bits));
   // divided, not multiplied: sizes that no weights have could overflow

@@ -72,8 +72,10 @@ struct Layer {
 // Bytes of one output channel's packed codes: each channel starts on a byte.
 inline int64_t row_bytes(int64_t codes, int bits) { return (codes * bits + 7) / 8; }
 
-// Throws std::invalid_argument, in one line that says what was expected and what came, unless `layer` can be computed.
+// Throw std::invalid_argument, in one line that says what was expected and what came, unless `layer` can be computed, or
+// windows make sense.
 void check(const Layer& layer);
+void check_windows(const Geometry& geometry);
 
 using Codes = std::vector<int8_t, PageAllocator<int8_t>>;
 

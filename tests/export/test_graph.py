@@ -70,7 +70,12 @@ def test_nodes_carry_the_layers_names(tmp_path: Path) -> None:
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     assert (node.domain, node.op_type, node.name) == ("ai.dqmq", "QConv", "conv1")
     assert (attributes["weight_bits"], attributes["act_bits"]) == (2, 2)
-    assert {function.name for function in model.functions} == {"QConv", "QConvAdd", "QLinear"}
+    assert {function.name for function in model.functions} == {
+        "QConv",
+        "QConvAdd",
+        "QLinear",
+        "QGlobalAveragePool",
+    }
 
 
 def test_only_weights_lie_outside(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def top_score(logits: Floats) -> npt.NDArray[np.float32]:
 class Cascade:
     """One way to escalate; ``first`` and ``last`` are positions among the configurations.
 
-    ``threshold`` and ``skip`` are probabilities, 0 to 1; 0 never escalates, never skips.
+    ``threshold`` and ``skip`` are held against probabilities: 0 never escalates, never skips; a threshold above 1
+    always escalates.
     """
 
     first: int
@@ -75,11 +76,11 @@ class Cascade:
 
     def skipped(self, p_right: Floats) -> Bools:
         """Which images go to ``last`` at once, bool ``[N]``, of ``p_right`` ``[N, K]``."""
-        return np.asarray(p_right[..., self.first] < self.skip)
+        return np.asarray(np.asarray(p_right[..., self.first], np.float64) < self.skip)
 
     def escalated(self, score: Floats) -> Bools:
         """Which answers of ``first`` are not trusted, bool ``[N]``, of their scores ``[N]``."""
-        return np.asarray(score < self.threshold)
+        return np.asarray(np.asarray(score, np.float64) < self.threshold)
 
 
 @dataclass(frozen=True)
@@ -148,20 +149,21 @@ def best_cascade(evidence: Evidence, cost: Floats, estimator_cost: float, price:
     best, most = Cascade(0, 0, 0.0), -np.inf
     count = evidence.score.shape[1]
     for first in range(count):
-        chances = evidence.p_right[:, first]
+        chances = np.asarray(evidence.p_right[:, first], np.float64)
         order = np.argsort(evidence.score[:, first], kind="stable")
-        score = evidence.score[order, first].astype(np.float64)
+        score = np.asarray(evidence.score[order, first], np.float64)
+        cuts = np.concatenate([[True], score[1:] > score[:-1], [True]])[: len(score) + 1]  # equal scores stay together
         lines = np.concatenate([[0.0], np.quantile(chances, np.linspace(0, 0.6, skips + 1)[1:])])
+        alone = evidence.pair_right[order, first, first].astype(np.float64)
         for last in range(first, count):
-            alone = evidence.pair_right[order, first, first]
-            gain = evidence.pair_right[order, first, last].astype(float) - alone - price * cost[last]
+            gain = evidence.pair_right[order, first, last] - alone - price * cost[last]
             direct = evidence.pair_right[order, last, last] - price * cost[last]
+            stay = alone - price * cost[first]
             for skip in lines if last > first else lines[:1]:
                 skipped = (chances < skip)[order]
-                stay = alone - price * cost[first]
                 start = np.where(skipped, direct, stay).sum() - (price * estimator_cost * len(score) if skip else 0)
                 sums = np.concatenate([[0.0], np.cumsum(np.where(skipped, 0.0, gain))]) if last > first else np.zeros(1)
-                at = int(sums.argmax())
+                at = int(np.where(cuts[: len(sums)], sums, -np.inf).argmax())
                 if start + sums[at] > most:
                     most = start + sums[at]
                     best = Cascade(first, last, _between(score, at), float(skip))
@@ -172,4 +174,7 @@ def _between(score: npt.NDArray[np.float64], at: int) -> float:
     """A threshold below which ``at`` of the rising scores lie; 0 for none, above 1 for all."""
     if at == 0:
         return 0.0
-    return float((score[at - 1] + score[at]) / 2) if at < len(score) else 1.0 + 1e-6
+    if at == len(score):
+        return 1.0 + 1e-6
+    middle = float((score[at - 1] + score[at]) / 2)
+    return middle if score[at - 1] < middle else float(score[at])

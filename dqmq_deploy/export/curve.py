@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dqmq_deploy.bundle.manifest import PricePoint
+from dqmq_deploy.routing import choose
 
 POINTS = 30
 
@@ -41,7 +42,7 @@ def price_curve(
     hits, costs = np.asarray(right, np.float64), np.asarray(cost, np.float64)
     points = []
     for price in _prices(probabilities, costs):
-        route = routes(probabilities, costs, price)
+        route = choose(probabilities, costs, price)
         mix = np.bincount(route, minlength=len(names)) / len(route)
         points.append(
             PricePoint(
@@ -53,12 +54,6 @@ def price_curve(
             )
         )
     return points
-
-
-def routes(p_right: Floats, cost: Floats, price: float) -> npt.NDArray[np.intp]:
-    """Index of the configuration each image goes to, ``[images]``; ties go to the cheaper."""
-    route: npt.NDArray[np.intp] = np.argmax(p_right - price * cost, axis=1)
-    return route
 
 
 def _prices(p_right: Floats, cost: Floats) -> Floats:

@@ -16,7 +16,7 @@ from dqmq_deploy.bundle.manifest import Manifest
 from dqmq_deploy.report import routing
 from dqmq_deploy.report.intervals import mean_interval, paired_difference, wilson
 from dqmq_deploy.report.outcomes import Outcomes
-from dqmq_deploy.runtime.price import choose
+from dqmq_deploy.routing import choose
 
 SWEEP_PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 4.0, 60)])
 """Prices at which the adaptive curve is drawn, beside those of the manifest."""

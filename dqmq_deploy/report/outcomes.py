@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dqmq_deploy.errors import DataError, ImageError
 from dqmq_deploy.images import decode, find_images
 from dqmq_deploy.report.runners import Pixels, Runner
+from dqmq_deploy.routing import top_score
 
 CHUNK = 32
 """Images that are in memory at a time."""
@@ -108,16 +109,6 @@ def collect(
         sample=np.stack(sample or [pixels[0]]),
         unreadable=unreadable,
     )
-
-
-def top_score(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Softmax value of the highest of ``logits`` along the last axis.
-
-    >>> top_score(np.zeros((1, 4), np.float32)).tolist()
-    [0.25]
-    """
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return np.asarray(1 / np.exp(shifted).sum(axis=-1), np.float32)
 
 
 def _chunks(

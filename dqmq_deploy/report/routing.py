@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.runtime.price import choose
+from dqmq_deploy.routing import choose
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import ImageError, InputError
 from dqmq_deploy.images import Pixels, Source, decode
+from dqmq_deploy.routing import choose
 from dqmq_deploy.runtime.prediction import Prediction
-from dqmq_deploy.runtime.price import check_price, choose, price_for_accuracy, price_for_latency
+from dqmq_deploy.runtime.price import check_price, price_for_accuracy, price_for_latency
 from dqmq_deploy.runtime.sessions import Floats, Sessions
 
 MICRO_BATCH = 16

@@ -7,24 +7,8 @@ price curve, measured on held-out images: for each price its accuracy and the sh
 import math
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-
 from dqmq_deploy.bundle.manifest import Manifest, PricePoint
 from dqmq_deploy.errors import InputError
-from dqmq_deploy.runtime.sessions import Floats
-
-
-def choose(p_right: Floats, cost: npt.NDArray[np.float64], price: float) -> npt.NDArray[np.intp]:
-    """The route of each image, int ``[N]``, of ``p_right`` ``[N, K]`` and ``cost`` ``[K]``, which rises.
-
-    Ties go to the cheaper configuration. A higher price never raises the cost of an image's route.
-
-    >>> choose(np.float32([[0.90, 0.95]]), np.array([0.1, 1.0]), price=0.1).tolist()
-    [0]
-    """
-    routes: npt.NDArray[np.intp] = np.argmax(p_right - price * cost, axis=1)
-    return routes
 
 
 def check_price(price: float) -> float:

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dqmq_deploy.bundle.manifest import PricePoint
-from dqmq_deploy.export.curve import POINTS, price_curve, routes
+from dqmq_deploy.export.curve import POINTS, price_curve
+from dqmq_deploy.routing import choose
 
 NAMES = ["w2", "w4", "w8"]
 COST = [0.1, 0.3, 1.0]
@@ -38,8 +39,8 @@ def test_a_higher_price_never_costs_more(seed: int, images: int) -> None:
 def test_one_image_by_hand() -> None:
     """0.8 against 0.9 right for 0.2 more cost: from price 0.5 on the cheaper one wins, at 0.5 by the tie."""
     p_right, cost = np.array([[0.8, 0.9, 0.0]]), np.array(COST)
-    assert routes(p_right, cost, 0.4).tolist() == [1]
-    assert routes(np.array([[0.75, 1.0, 0.0]]), np.array([0.25, 0.5, 1.0]), 1.0).tolist() == [0]
+    assert choose(p_right, cost, 0.4).tolist() == [1]
+    assert choose(np.array([[0.75, 1.0, 0.0]]), np.array([0.25, 0.5, 1.0]), 1.0).tolist() == [0]
     points = curve(p_right, [[1, 0, 0]])
     assert (points[0].accuracy, points[0].bitops, points[0].latency_ms) == (0.0, 300, 0.55)
     assert (points[-1].accuracy, points[-1].bitops, points[-1].latency_ms) == (1.0, 100, 0.45)

@@ -1,52 +1,17 @@
-"""The price: routes, and the price that a wish asks for."""
+"""The price that a wish asks for."""
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import InputError
 from dqmq_deploy.runtime.price import (
     check_price,
-    choose,
     mean_latency_ms,
     price_for_accuracy,
     price_for_latency,
 )
-from dqmq_deploy.runtime.sessions import Floats
 
-COST = np.array([0.1, 0.25, 0.4, 1.0])
-TABLES = arrays(np.float32, (20, 4), elements=st.floats(0, 1, width=32))
 GRAPH_MS = {"w2": 1.0, "w3": 2.0, "w4": 3.0, "w8": 4.0}
-
-
-def test_free_is_most_accurate_and_ties_go_to_the_cheaper() -> None:
-    """At price 0 the greatest chance wins; of equals, the cheaper."""
-    p_right = np.array([[0.2, 0.9, 0.8, 0.9], [0.5, 0.5, 0.5, 0.5], [0.1, 0.2, 0.3, 0.4]], np.float32)
-    assert choose(p_right, COST, 0.0).tolist() == [1, 0, 3]
-
-
-def test_dear_is_cheapest() -> None:
-    """At a price that no gain is worth, all goes to the cheapest."""
-    p_right = np.array([[0.0, 0.0, 0.0, 1.0]], np.float32)
-    assert choose(p_right, COST, 10.0).tolist() == [0]
-
-
-@given(TABLES, st.floats(0, 10), st.floats(0, 10))
-def test_a_higher_price_never_raises_the_cost(p_right: Floats, one: float, other: float) -> None:
-    """Image by image, and so in the mean, a higher price never costs more."""
-    low, high = sorted((one, other))
-    assert (COST[choose(p_right, COST, high)] <= COST[choose(p_right, COST, low)]).all()
-
-
-@given(TABLES, st.floats(0, 10))
-def test_the_route_has_the_greatest_utility(p_right: Floats, price: float) -> None:
-    """No other configuration offers an image more than its route."""
-    utility = p_right - price * COST
-    routes = choose(p_right, COST, price)
-    assert (utility[np.arange(20), routes] == utility.max(axis=1)).all()
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf")])

@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy import Bundle, Dispatcher
+from dqmq_deploy import Bundle
 from dqmq_deploy.degradations.kinds import KINDS, mixed
 from dqmq_deploy.export.compiled import Compiled, open_compiled
 from dqmq_deploy.export.run import export
 from dqmq_deploy.report.accuracy import accuracy_table
 from dqmq_deploy.report.environment import environment
 from dqmq_deploy.report.outcomes import Outcomes
+from dqmq_deploy.routing import evidence_of
+from dqmq_deploy.runtime.dispatcher import MICRO_BATCH
+from dqmq_deploy.runtime.sessions import Sessions
 from dqmq_deploy.train.data import open_dataset, require_same_classes
 
 AGREEMENT_IMAGES = 1000
@@ -31,18 +34,18 @@ Pixels = npt.NDArray[np.uint8]
 
 def outcomes(bundle: Bundle, images: Pixels, labels: npt.NDArray[np.int64]) -> Outcomes:
     """What every configuration says of images ``[N, H, W, 3]``."""
-    predicted, scores = [], []
-    p_right: Any = None
-    for entry in bundle.manifest.configurations:
-        dispatcher = Dispatcher(bundle, config=entry.name)
-        answers = dispatcher.classify_batch(images)
-        predicted.append([answer.class_index for answer in answers])
-        scores.append([answer.score for answer in answers])
-        p_right = np.array([answer.p_right for answer in answers], np.float32)
+    sessions = Sessions(bundle)
+    parts = [images[at : at + MICRO_BATCH] for at in range(0, len(images), MICRO_BATCH)]
+    p_right = np.concatenate([sessions.p_right(part) for part in parts])
+    logits = np.stack(
+        [np.concatenate([sessions.logits(index, part) for part in parts]) for index in sessions.loaded], axis=1
+    )
+    evidence = evidence_of(p_right, logits, labels)
     return Outcomes(
         p_right=p_right,
-        predicted=np.array(predicted, np.int64).T,
-        score=np.array(scores, np.float32).T,
+        predicted=logits.argmax(axis=2),
+        score=evidence.score,
+        pair_right=evidence.pair_right,
         baseline_predicted={},
         truth=labels,
         decode_ms=np.zeros(len(images)),

@@ -81,10 +81,10 @@ def print_results(path: Path) -> None:
     rows = []
     for name, chosen in [*groups, ("all", records)]:
         sent = Counter(record["config"] for record in chosen)
-        quality = sum(record["quality"] for record in chosen) / len(chosen)
+        again = sum(record["escalated"] for record in chosen) / len(chosen)
         shares = [percent(sent[route] / len(chosen)) for route in routes]
-        rows.append((name, len(chosen), percent(accuracy(chosen)), f"{quality:.3f}", *shares))
-    columns = ("images", ">count", ">accuracy", ">quality seen", *(f">to {route}" for route in routes))
+        rows.append((name, len(chosen), percent(accuracy(chosen)), percent(again), *shares))
+    columns = ("images", ">count", ">accuracy", ">seen twice", *(f">by {route}" for route in routes))
     out = console()
     out.print()
     out.print(table("By how badly we degraded the images", columns, rows))

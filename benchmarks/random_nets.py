@@ -92,6 +92,5 @@ def random_compiled(name: str, seed: int = 0) -> Compiled:
             rng.normal(size=(16, len(choices), CLASSES[name])),
             rng.integers(0, CLASSES[name], 16),
         ),
-        default_price=0.0,
         float_state=net.float_state(),
     )

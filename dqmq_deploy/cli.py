@@ -158,6 +158,8 @@ def export(
     from dqmq_deploy.export.run import export as run
 
     result = run(checkpoint, out, with_baselines=with_baselines, flat=flat)
+    for note in result.manifest.notes:
+        typer.echo(f"note: {note}", err=True)
     _show_path(result.path, as_json)
 
 
@@ -172,6 +174,14 @@ def serve(
     max_latency_ms: Annotated[float | None, typer.Option(help="Most accurate within this mean time an image.")] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Cheapest with at least this accuracy, 0 to 1.")] = None,
     config: Annotated[str | None, typer.Option(help="One configuration for every image.")] = None,
+    escalate: Annotated[
+        bool | None,
+        typer.Option(
+            "--escalate/--no-escalate",
+            help="A cheap configuration first, a dearer one where it is unsure; or the estimator's choice. "
+            "Default: what the export found better.",
+        ),
+    ] = None,
     labels: Annotated[str | None, typer.Option(help="folders: an image's first folder is its class.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with new images until interrupted.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the output's records, do the rest.")] = False,
@@ -194,6 +204,7 @@ def serve(
         max_latency_ms=max_latency_ms,
         min_accuracy=min_accuracy,
         config=config,
+        escalate=escalate,
         labels=labels,
         watch=watch,
         resume=resume,

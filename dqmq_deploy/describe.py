@@ -31,7 +31,7 @@ def _describe_bundle(path: Path) -> dict[str, Any]:
 
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
-    from dqmq_deploy.bits import Layer, bitops, mean_bits, weight_bytes
+    from dqmq_deploy.bits import Layer, mean_bits, weight_bytes
     from dqmq_deploy.train.checkpoint import load
 
     content = load(path)
@@ -59,16 +59,16 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
             "name": configuration.name,
             "bits": dict(configuration.bits),
             "mean_bits": mean_bits(layers, configuration.bits),
-            "bitops": bitops(layers, configuration.bits),
+            "bitops": compiled.bitops(index),
+            "shrink": compiled.shrink(index),
             "weight_bytes": weight_bytes(layers, configuration.bits),
             "accuracy": right,
         }
-        for configuration, right in zip(compiled.configurations, accuracy, strict=True)
+        for index, (configuration, right) in enumerate(zip(compiled.configurations, accuracy, strict=True))
     ]
     return {
         **found,
         "configurations": configurations,
-        "default_price": compiled.default_price,
         "calibration_images": len(compiled.calibration_images),
         "held_out_images": len(compiled.evidence.score),
         "notes": content["notes"],

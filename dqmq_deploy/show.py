@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dqmq_deploy.bits import Layer, mean_bits
+from dqmq_deploy.bundle.manifest import ESCALATE
 from dqmq_deploy.kernels import in_words
 from dqmq_deploy.report.numbers import bitops, digits3, ms, percent, size
 from dqmq_deploy.terminal import console
@@ -81,24 +82,40 @@ def show_bundle(found: Mapping[str, Any]) -> None:
     out.print()
     show_configurations(found)
     out.print()
-    columns = (">price", ">accuracy", ">BitOPs", ">ms", "share of each configuration")
-    curve = found["price_curve"]
+    for policy in found["policies"]:
+        is_default = policy["name"] == found["default_policy"]
+        default = f", the default; default price {found['default_price']:.4f}" if is_default else ""
+        _show_curve(f"What a price buys: {policy['name']}{default}", policy["curve"])
+        out.print()
+    for note in found["notes"]:
+        out.print(f"note: {note}")
+
+
+def _show_curve(title: str, curve: Sequence[Mapping[str, Any]]) -> None:
+    """Some points of a policy's price curve."""
     picked = (
         curve
         if len(curve) <= CURVE_ROWS
         else [curve[i * (len(curve) - 1) // (CURVE_ROWS - 1)] for i in range(CURVE_ROWS)]
     )
+    columns = (">price", ">accuracy", ">BitOPs", ">ms", "share of each configuration")
     rows = [
         (
             f"{point['price']:.4f}",
             percent(point["accuracy"]),
             bitops(point["bitops"]),
             ms(point["latency_ms"]),
-            mapping({name: f"{100 * share:.0f} %" for name, share in point["mix"].items() if share}),
+            mapping({name: f"{100 * share:.0f} %" for name, share in point["mix"].items() if share}) + _first(point),
         )
         for point in picked
     ]
-    out.print(table(f"What a price buys (default {found['default_price']:.4f})", columns, rows))
+    console().print(table(title, columns, rows))
+
+
+def _first(point: Mapping[str, Any]) -> str:
+    """What of a cascade the shares do not tell."""
+    skips = f", {percent(point['skipped'], 0)} at once by the estimator" if point["skip"] else ""
+    return f"; {percent(point['escalated'], 0)} after {point['first']}{skips}" if point["escalated"] else skips
 
 
 def show_checkpoint(found: Mapping[str, Any]) -> None:
@@ -120,12 +137,13 @@ def show_checkpoint(found: Mapping[str, Any]) -> None:
         return
     out.print(f"training: {epochs}, seed {recipe['seed']}; carries {found['calibration_images']} calibration images")
     out.print()
-    columns = ("configuration", "bits", ">mean", ">BitOPs", ">weights", ">accuracy")
+    columns = ("configuration", "bits", ">mean", ">sees", ">BitOPs", ">weights", ">accuracy")
     rows = [
         (
             entry["name"],
             bits_at_a_glance([entry["bits"][layer.name] for layer in layers]),
             f"{entry['mean_bits']:.1f}",
+            _seen(found["preprocessing"], entry["shrink"]),
             bitops(entry["bitops"]),
             size(entry["weight_bytes"]),
             percent(entry["accuracy"]),
@@ -136,7 +154,11 @@ def show_checkpoint(found: Mapping[str, Any]) -> None:
         f"Configurations, bits per layer from input to output; accuracy on {found['held_out_images']} held-out images"
     )
     out.print(table(title, columns, rows))
-    out.print(f"default price {digits3(found['default_price'])}")
+
+
+def _seen(preprocessing: Mapping[str, Any], shrink: int) -> str:
+    """Width and height of the picture as a configuration sees it."""
+    return f"{preprocessing['width'] // shrink}x{preprocessing['height'] // shrink}"
 
 
 def _show_head(found: Mapping[str, Any], what: str) -> None:
@@ -152,12 +174,13 @@ def _show_head(found: Mapping[str, Any], what: str) -> None:
 def show_configurations(manifest: Mapping[str, Any]) -> None:
     """One row a configuration, cheapest first."""
     layers = [Layer(**layer) for layer in manifest["layers"]]
-    columns = ("configuration", "bits", ">mean", ">BitOPs", ">size", ">accuracy", ">ms", ">agrees with torch")
+    columns = ("configuration", "bits", ">mean", ">sees", ">BitOPs", ">size", ">accuracy", ">ms", ">agrees with torch")
     rows = [
         (
             entry["name"],
             bits_at_a_glance([entry["bits"][layer.name] for layer in layers]),
             f"{mean_bits(layers, entry['bits']):.1f}",
+            _seen(manifest["preprocessing"], entry["shrink"]),
             bitops(entry["bitops"]),
             size(entry["bytes"]),
             percent(entry["accuracy"]),
@@ -200,6 +223,8 @@ def show_served(summary: "ServeSummary") -> None:
         ("By quality, as the estimator sees it", "quality", summary.by_quality),
         ("By route", "configuration", summary.by_route),
     ):
+        if not any(group.images for group in groups) and groups is summary.by_quality:
+            continue  # the estimator was not asked
         columns = (head, ">images", ">share", *([">right", ">accuracy"] if known else []))
         rows = [
             (group.name, group.images, percent(group.share), *([group.right, percent(group.accuracy)] if known else []))
@@ -214,8 +239,10 @@ def show_served(summary: "ServeSummary") -> None:
     if known:
         out.print(f"right on {percent(summary.accuracy)}")
     if summary.mean_cost is not None:
-        price = "one configuration for all" if summary.price is None else f"price {digits3(summary.price)}"
-        out.print(f"mean cost {percent(summary.mean_cost)} of the dearest configuration, {price}")
+        price = "one configuration for all" if summary.price is None else f"{summary.policy}, price {summary.price:.3g}"
+        out.print(f"mean cost {percent(summary.mean_cost)} of the slowest configuration's time; {price}")
+    if summary.policy == ESCALATE and summary.escalated is not None:
+        out.print(f"{percent(summary.escalated)} escalated: two configurations saw them, and both answers count")
     if summary.resumed:
         out.print(f"{summary.resumed} images were classified before")
     if summary.errors:

@@ -25,6 +25,20 @@ def tiny_bundle(tiny_bundle_path: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def escalating_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundle, which escalates unless told otherwise; not to be changed."""
+    path = tmp_path_factory.mktemp("bundle") / "escalating.dqmq"
+    write_tiny_bundle(path, policy="escalate")
+    return path
+
+
+@pytest.fixture(scope="session")
+def escalating_bundle(escalating_bundle_path: Path) -> Bundle:
+    """The same bundle, which escalates unless told otherwise."""
+    return Bundle.open(escalating_bundle_path)
+
+
+@pytest.fixture(scope="session")
 def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """90 PNG pictures in folders of their classes; not to be changed."""
     root = tmp_path_factory.mktemp("pictures")

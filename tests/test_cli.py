@@ -144,7 +144,9 @@ def test_inspect_shows_a_bundle(tiny_bundle_path: Path) -> None:
     text = run("inspect", tiny_bundle_path).stdout
     assert "3 classes: red, green, blue" in text
     assert re.search(r"w2 +828 ", text) and re.search(r"w8 +888 ", text)
-    assert "What a price buys" in text
+    assert "What a price buys: escalate" in text and "22 % after w2" in text
+    assert "What a price buys: route, the default; default price 0.2000" in text
+    assert "16x12" in text
 
 
 def test_inspect_as_json_is_the_manifest_and_more(tiny_bundle_path: Path) -> None:
@@ -187,6 +189,18 @@ def test_serve_as_json_prints_one_document(tiny_bundle_path: Path, picture_folde
     assert sum(group["images"] for group in summary["by_route"]) == 90
 
 
+def test_serve_escalates_when_told(tiny_bundle_path: Path, picture_folder: Path, tmp_path: Path) -> None:
+    """The summary says how many were seen twice."""
+    output = tmp_path / "results.jsonl"
+    words = ("serve", "--images", picture_folder, "--bundle", tiny_bundle_path, "-o", output)
+    result = run(*words, "--escalate", "--price", "0")
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"\d % escalated: two configurations saw them", result.stdout)
+    assert "escalate, price 0" in result.stdout and "By quality" not in result.stdout
+    routed = run(*words, "--no-escalate", "--json")
+    assert json.loads(routed.stdout)["policy"] == "route"
+
+
 def test_serve_finds_the_only_bundle_here(
     tiny_bundle_path: Path, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +219,7 @@ def test_serve_finds_the_only_bundle_here(
     [
         (("--price", "-1"), "price of at least 0"),
         (("--price", "1", "--config", "w2"), "at most one of"),
+        (("--escalate", "--config", "w2"), "leave out escalate"),
         (("--config", "w5"), "w2, w3, w4, w8"),
         (("--min-accuracy", "1.5"), "this bundle offers"),
         (("--max-latency-ms", "0"), "on this machine"),

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "dqmq_deploy"
 FACTORY = {"nets", "quant", "policy", "quality", "train", "export"}
 SERVICE = {"runtime", "serve", "report"}
-COMMON = {"errors", "bits", "cpu", "kernels", "routing", "images", "degradations", "bundle"}
+COMMON = {"errors", "bits", "cpu", "kernels", "routing", "worth", "images", "degradations", "bundle"}
 HEAVY = {"torch", "onnx"}
 
 # {part: what no file of it may import, not even inside a function}

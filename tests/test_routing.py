@@ -1,7 +1,7 @@
 """Routing and escalation on made-up evidence: what they cost, and that the best cascade is the best."""
 
 import doctest
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +157,7 @@ def test_a_higher_price_never_buys_a_dearer_cascade(seed: int) -> None:
     prices = [0.0, *np.geomspace(1e-3, 2 / np.diff(cost, prepend=0).min(), 12).tolist()]
     cascades = [best_cascade(found, cost, 0.02, price) for price in prices]
     spent = [run_cascade(cascade, found, cost, 0.02).cost.mean() for cascade in cascades[1:]]  # at price 0 none counts
-    assert all(after <= before + 1e-9 for before, after in zip(spent, spent[1:], strict=False))
+    assert all(after <= before + 1e-9 for before, after in pairwise(spent))
     assert cascades[-1] == Cascade(0, 0, 0.0)
 
 

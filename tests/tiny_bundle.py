@@ -2,7 +2,8 @@
 
 A configuration of b bits rounds the pixels down to 2**b levels, averages over the picture and weighs the channels. Few
 levels lose dark pictures: all channels round to 0. The estimator sees only the brightness and predicts just that.
-So a bright picture is cheap to get right, a dark one needs the dearest configuration.
+So a bright picture is cheap to get right, a dark one needs the dearest configuration. A configuration that sees all
+channels alike scores a third: escalating works, too.
 """
 
 from pathlib import Path
@@ -20,15 +21,20 @@ from dqmq_deploy.bundle.manifest import (
     LayerEntry,
     Manifest,
     Parity,
+    PolicyEntry,
     Preprocessing,
     PricePoint,
 )
 from dqmq_deploy.bundle.write import write_bundle
+from dqmq_deploy.routing import Evidence, best_cascade, evidence_of, run_cascade, run_route
 
 CLASSES = ["red", "green", "blue"]
 HEIGHT, WIDTH = 12, 16
 BITS = {"w2": 2, "w3": 3, "w4": 4, "w8": 8}
 DARKEST = {"w2": 0.26, "w3": 0.13, "w4": 0.065, "w8": 0.0}  # of 1: below this mean brightness a configuration guesses
+
+PRICES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+ESTIMATOR_COST = 0.02
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -55,14 +61,23 @@ def reference_p_right(pixels: Pixels) -> npt.NDArray[np.float32]:
     return np.asarray(1 / (1 + np.exp(-60 * (brightness - np.array(list(DARKEST.values()))))), np.float32)
 
 
-def write_tiny_bundle(path: Path, classes: list[str] = CLASSES) -> None:
-    """Write the bundle; other ``classes`` than three make one whose graphs do not fit its manifest."""
+def reference_evidence(pixels: Pixels, labels: npt.NDArray[np.int64]) -> Evidence:
+    """What the bundle's own calibration images say."""
+    logits = np.stack([reference_logits(pixels, bits) for bits in BITS.values()], axis=1)
+    return evidence_of(reference_p_right(pixels), logits, labels)
+
+
+def write_tiny_bundle(path: Path, classes: list[str] = CLASSES, policy: str = "route") -> None:
+    """Write the bundle; other ``classes`` than three make one whose graphs do not fit its manifest.
+
+    ``policy`` is its default.
+    """
     pixels, labels = pictures(300)
     layers = [Layer("first", 1000, 30, edge=True), Layer("inner", 9000, 300), Layer("last", 300, 9, edge=True)]
     bits = {name: {"first": 8, "inner": inner, "last": 8} for name, inner in BITS.items()}
     spent = {name: bitops(layers, chosen) for name, chosen in bits.items()}
     cost = np.array(list(spent.values())) / spent["w8"]
-    right = np.stack([reference_logits(pixels, inner).argmax(1) == labels for inner in BITS.values()], axis=1)
+    evidence = reference_evidence(pixels, labels)
     configurations = [
         ConfigurationEntry(
             name=name,
@@ -71,9 +86,10 @@ def write_tiny_bundle(path: Path, classes: list[str] = CLASSES) -> None:
             bytes=1000 + 100 * BITS[name],
             graph=f"{name}.onnx",
             cost=float(cost[index]),
-            accuracy=float(right[:, index].mean()),
+            accuracy=float(evidence.right[:, index].mean()),
             latency_ms=0.01,
             parity=Parity(300, 1.0, 0.0),
+            shrink=1,
         )
         for index, name in enumerate(BITS)
     ]
@@ -86,10 +102,12 @@ def write_tiny_bundle(path: Path, classes: list[str] = CLASSES) -> None:
         image_quant=ImageQuant(1 / 64, 128),
         layers=[LayerEntry(layer.name, layer.macs, layer.weight_count, layer.edge) for layer in layers],
         configurations=configurations,
-        estimator=EstimatorEntry("estimator.onnx"),
-        price_curve=[
-            _point(price, reference_p_right(pixels), right, cost) for price in (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+        estimator=EstimatorEntry("estimator.onnx", 0.0002, ESTIMATOR_COST),
+        policies=[
+            PolicyEntry("escalate", [_cascade_point(price, evidence, cost) for price in PRICES]),
+            PolicyEntry("route", [_route_point(price, evidence, cost) for price in PRICES]),
         ],
+        default_policy=policy,
         default_price=0.2,
         calibration=CalibrationEntry(300, "a test"),
         baselines={},
@@ -98,17 +116,33 @@ def write_tiny_bundle(path: Path, classes: list[str] = CLASSES) -> None:
     write_bundle(path, {**files, "estimator.onnx": _estimator().SerializeToString(), "weights.bin": weights}, manifest)
 
 
-def _point(
-    price: float, p_right: npt.NDArray[np.float32], right: npt.NDArray[np.bool_], cost: npt.NDArray[np.float64]
-) -> PricePoint:
-    routes = (p_right - price * cost).argmax(axis=1)
+def _route_point(price: float, evidence: Evidence, cost: npt.NDArray[np.float64]) -> PricePoint:
+    outcome = run_route(evidence, cost, 0.0, price)
+    routes = (evidence.p_right - price * cost).argmax(axis=1)
     share = np.bincount(routes, minlength=len(cost)) / len(routes)
+    mix = dict(zip(BITS, share.tolist(), strict=True))
+    return PricePoint(price, float(outcome.right.mean()), float(outcome.cost.mean()) * 1e6, 0.02, mix)
+
+
+def _cascade_point(price: float, evidence: Evidence, cost: npt.NDArray[np.float64]) -> PricePoint:
+    cascade = best_cascade(evidence, cost, ESTIMATOR_COST, price)
+    outcome = run_cascade(cascade, evidence, cost, 0.0)
+    skipped = cascade.skipped(evidence.p_right)
+    again = ~skipped & cascade.escalated(evidence.score[:, cascade.first])
+    share = np.bincount(np.where(skipped | again, cascade.last, cascade.first), minlength=len(cost)) / len(again)
+    names = list(BITS)
     return PricePoint(
         price,
-        float(right[np.arange(len(routes)), routes].mean()),
-        float(cost[routes].mean()) * 1e6,
+        float(outcome.right.mean()),
+        float(outcome.cost.mean()) * 1e6,
         0.02,
         dict(zip(BITS, share.tolist(), strict=True)),
+        first=names[cascade.first],
+        last=names[cascade.last],
+        threshold=cascade.threshold,
+        skip=cascade.skip,
+        escalated=float(again.mean()),
+        skipped=float(skipped.mean()),
     )
 
 

@@ -6,23 +6,32 @@ Manifest
 ├── layers               LayerEntry ...         what BitOPs and bytes are counted from
 ├── configurations       ConfigurationEntry ... cheapest first; one graph each
 ├── estimator            EstimatorEntry
-├── price_curve          PricePoint ...         by rising price
+├── policies             PolicyEntry ...        how an image may find its configuration
+│   └── curve            PricePoint ...         what a price buys, by rising price
 ├── calibration          CalibrationEntry
 └── files                FileEntry ...          size and sha256 of every file but the manifest itself
 """
 
 import json
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dqmq_deploy.bundle.schema import parse
 from dqmq_deploy.errors import BundleError
+from dqmq_deploy.routing import Cascade
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change that an older reader cannot understand."""
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
+
+ESCALATE = "escalate"
+ROUTE = "route"
+POLICIES = (ESCALATE, ROUTE)
+"""The names of the policies, as :mod:`dqmq_deploy.routing` explains them."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,11 @@ class Parity:
 
 @dataclass(frozen=True)
 class ConfigurationEntry:
-    """One configuration. ``cost`` is its BitOPs over those of the dearest, above 0 and at most 1.
+    """One configuration. ``cost`` is its time over that of the slowest, above 0 and at most 1; it never falls.
 
     ``bytes`` counts its graph and the packed weights it refers to; ``accuracy`` (0 to 1) is over held-out images;
-    ``latency_ms`` is for one image on one thread of the machine that exported.
+    ``latency_ms`` is for one image on one thread of the machine that exported. ``shrink``: the graph itself shrinks the
+    picture to 1/shrink of its height and width first.
     """
 
     name: str
@@ -79,21 +89,30 @@ class ConfigurationEntry:
     accuracy: float
     latency_ms: float
     parity: Parity
+    shrink: int
     flat: str | None = None
 
 
 @dataclass(frozen=True)
 class EstimatorEntry:
-    """The graph of the quality estimator."""
+    """The graph of the quality estimator; ``latency_ms`` and ``cost`` are as of a configuration."""
 
     graph: str
+    latency_ms: float
+    cost: float
 
 
 @dataclass(frozen=True)
 class PricePoint:
-    """What a price buys on held-out images: accuracy (0 to 1), mean BitOPs and latency per image, share of each route.
+    """What a policy does from this price on, and what that comes to on held-out images.
 
-    ``latency_ms`` includes the estimator.
+    Mean BitOPs (those of the estimator not among them) and latency per image count all that an image runs: both graphs
+    where it escalates, the estimator where it is asked. ``mix`` is the share of images whose answer comes from each
+    configuration, at last.
+
+    The other keys belong to ``escalate`` alone: the cascade, ``first`` and ``last`` by name; the share of images that
+    are run twice, and the share that goes to ``last`` at once. There ``accuracy`` is told by halves: on each half of
+    the images, of the cascade that suits the other half best; all else is of the cascade that suits all of them.
     """
 
     price: float
@@ -101,6 +120,34 @@ class PricePoint:
     bitops: float
     latency_ms: float
     mix: dict[str, float]
+    first: str | None = None
+    last: str | None = None
+    threshold: float | None = None
+    skip: float | None = None
+    escalated: float | None = None
+    skipped: float | None = None
+
+    @property
+    def asks_estimator(self) -> bool:
+        """Whether the estimator is run."""
+        return self.skip is None or self.skip > 0
+
+    def cascade(self, names: Sequence[str]) -> Cascade:
+        """The cascade of a point of ``escalate``, among configurations of these names."""
+        assert self.first is not None and self.last is not None and self.threshold is not None
+        return Cascade(names.index(self.first), names.index(self.last), self.threshold, self.skip or 0.0)
+
+
+@dataclass(frozen=True)
+class PolicyEntry:
+    """A way to dispatch, ``escalate`` or ``route``; its curve starts at price 0."""
+
+    name: str
+    curve: list[PricePoint]
+
+    def at(self, price: float) -> PricePoint:
+        """The point in force at ``price``: that of the highest price which is not above it."""
+        return self.curve[max(0, bisect_right([point.price for point in self.curve], price) - 1)]
 
 
 @dataclass(frozen=True)
@@ -121,7 +168,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a bundle says of itself."""
+    """All that a bundle says of itself. ``notes`` are what whoever deploys it should know, a sentence each."""
 
     name: str
     classes: list[str]
@@ -130,13 +177,19 @@ class Manifest:
     layers: list[LayerEntry]
     configurations: list[ConfigurationEntry]
     estimator: EstimatorEntry
-    price_curve: list[PricePoint]
+    policies: list[PolicyEntry]
+    default_policy: str
     default_price: float
     calibration: CalibrationEntry
     baselines: dict[str, str]
     versions: dict[str, str]
+    notes: list[str] = field(default_factory=list)
     files: dict[str, FileEntry] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+    def policy(self, name: str) -> PolicyEntry:
+        """The policy of one of the names in :data:`POLICIES`."""
+        return next(entry for entry in self.policies if entry.name == name)
 
     def graphs(self) -> dict[str, str]:
         """Every graph that the manifest refers to, ``{relative path: what refers to it}``."""
@@ -169,19 +222,22 @@ def from_json(data: bytes) -> Manifest:
     if not isinstance(tree, dict):
         raise BundleError(f"{MANIFEST}: expected an object, got {type(tree).__name__}; export again")
     version = tree.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if type(version) is int and version > SCHEMA_VERSION:
         raise BundleError(
             f"{MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}, the newest known here; "
             "update dqmq-deploy"
         )
+    if version is not None and (type(version) is not int or version != SCHEMA_VERSION):
+        _refuse(f"expected schema_version {SCHEMA_VERSION}, got {repr(version)[:40]}")
     manifest: Manifest = parse(Manifest, tree, MANIFEST)
     _check(manifest)
     return manifest
 
 
+_OF_A_CASCADE = ("first", "last", "threshold", "skip", "escalated", "skipped")
+
+
 def _check(manifest: Manifest) -> None:
-    if manifest.schema_version != SCHEMA_VERSION:
-        _refuse(f"expected schema_version {SCHEMA_VERSION}, got {manifest.schema_version}")
     names = [entry.name for entry in manifest.configurations]
     if not names or len(set(names)) != len(names):
         _refuse(f"expected one or more configurations with different names, got {names}")
@@ -197,12 +253,50 @@ def _check(manifest: Manifest) -> None:
             _refuse(f"configuration '{entry.name}': expected bits for every layer in 'layers' and no other")
         if not 0 < entry.cost <= 1:
             _refuse(f"configuration '{entry.name}': expected a cost above 0 and at most 1, got {entry.cost}")
-    prices = [point.price for point in manifest.price_curve]
-    if not prices or prices != sorted(prices) or prices[0] < 0 or manifest.default_price < 0:
-        _refuse("expected a price_curve by rising price, no price below 0")
-    for point in manifest.price_curve:
+        if entry.shrink < 1:
+            _refuse(f"configuration '{entry.name}': expected a shrink of at least 1, got {entry.shrink}")
+    costs = [entry.cost for entry in manifest.configurations]
+    if costs != sorted(costs):
+        _refuse(f"expected configurations by rising cost, got {costs}")
+    if manifest.estimator.cost < 0 or manifest.estimator.latency_ms < 0:
+        _refuse("estimator: expected a cost and a latency_ms of at least 0")
+    policies = [policy.name for policy in manifest.policies]
+    if sorted(policies) != sorted(POLICIES):
+        _refuse(f"expected policies {' and '.join(POLICIES)}, got {policies}")
+    if manifest.default_policy not in POLICIES:
+        _refuse(f"expected a default_policy {' or '.join(POLICIES)}, got {manifest.default_policy!r}")
+    if manifest.default_price < 0:
+        _refuse(f"expected a default_price of at least 0, got {manifest.default_price}")
+    for policy in manifest.policies:
+        _check_curve(policy, names)
+
+
+def _check_curve(policy: PolicyEntry, names: list[str]) -> None:
+    prices = [point.price for point in policy.curve]
+    if not prices or prices[0] != 0 or prices != sorted(set(prices)):
+        _refuse(f"policy '{policy.name}': expected a curve by rising price that starts at price 0")
+    for point in policy.curve:
+        where = f"policy '{policy.name}' at price {point.price}"
         if set(point.mix) != set(names):
-            _refuse(f"price_curve: expected a share for each of {names} at price {point.price}")
+            _refuse(f"{where}: expected a share for each of {names}")
+        cascade = {name: getattr(point, name) for name in _OF_A_CASCADE}
+        given = [name for name, value in cascade.items() if value is not None]
+        if given != (list(_OF_A_CASCADE) if policy.name == ESCALATE else []):
+            _refuse(f"{where}: expected {', '.join(_OF_A_CASCADE)} for '{ESCALATE}' and for no other, got {given}")
+        shares = {"accuracy": point.accuracy, **{f"share of '{name}'": share for name, share in point.mix.items()}}
+        if policy.name == ESCALATE:
+            for name in (point.first, point.last):
+                if name not in names:
+                    _refuse(f"{where}: expected one of {names} as first and as last, got {name!r}")
+            found = point.cascade(names)
+            if found.first > found.last:
+                _refuse(f"{where}: expected a last that is no cheaper than first")
+            if found.threshold < 0:
+                _refuse(f"{where}: expected a threshold of at least 0, got {found.threshold}")
+            shares.update({name: cascade[name] for name in ("skip", "escalated", "skipped")})
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                _refuse(f"{where}: expected a value from 0 to 1 as {name}, got {share}")
 
 
 def _refuse(message: str) -> None:

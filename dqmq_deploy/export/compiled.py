@@ -54,7 +54,6 @@ class Compiled:
     calibration_images: npt.NDArray[np.uint8]  # [n, H, W, 3]
     calibration_labels: npt.NDArray[np.int64]  # [n]
     evidence: Evidence  # on held-out images of mixed quality
-    default_price: float
     float_state: dict[str, torch.Tensor] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -69,9 +68,13 @@ class Compiled:
         found: npt.NDArray[np.float32] = logits(self.net, tensor, self.choices[index]).numpy()
         return found
 
+    def shrink(self, index: int) -> int:
+        """Configuration ``index`` sees images at 1/shrink of their height and width."""
+        return self.choices[index].shrink
+
     def bitops(self, index: int) -> int:
         """BitOPs per image of configuration ``index``, at the size that it sees images."""
-        shrink = self.choices[index].shrink
+        shrink = self.shrink(index)
         layers = self.net.describe((self.image_size[0] // shrink, self.image_size[1] // shrink))
         return bitops(layers, self.configurations[index].bits)
 
@@ -150,7 +153,6 @@ def _compiled(content: dict[str, Any]) -> Compiled:
         calibration_images=content["calibration"]["images"].numpy(),
         calibration_labels=content["calibration"]["labels"].numpy(),
         evidence=Evidence(*(content["curve"][part].numpy() for part in ("p_right", "score", "pair_right"))),
-        default_price=float(content["default_price"]),
         float_state=content.get("float_state"),
         notes=content.get("notes", {}),
     )

@@ -1,70 +1,155 @@
-"""The price curve: what each price buys on held-out images.
+"""Price curves: what each price buys on held-out images, by either policy.
 
-An image goes to the configuration with the greatest ``p_right - price * cost``; ties go to the cheaper one. So every
-image has a few prices at which its route changes. The curve takes 0, quantiles of those prices over all images, and the
-price from which on everything goes to the cheapest: evenly spaced in what happens, not in price.
+``route``: every image has a few prices at which its route changes. The curve takes 0, quantiles of those prices over
+all images, and the price from which on everything goes to the cheapest: evenly spaced in what happens, not in price.
+
+``escalate``: a cascade is fitted at each of a ladder of prices. A threshold fitted and judged on the same images
+flatters itself, so accuracy is told by halves: on each half of the images, of the cascade fitted to the other. The one
+that is kept is fitted to all.
+
+Costs are measured times over that of the slowest configuration, the estimator's among them.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.bundle.manifest import PricePoint
-from dqmq_deploy.routing import choose
+from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE, PolicyEntry, PricePoint
+from dqmq_deploy.routing import Evidence, Outcome, best_cascade, choose, run_cascade, run_route
 
 POINTS = 30
 
 Floats = npt.NDArray[np.float64]
 
 
-def price_curve(
-    names: Sequence[str],
-    p_right: npt.ArrayLike,
-    right: npt.ArrayLike,
-    cost: Sequence[float],
-    bitops: Sequence[int],
-    latency_ms: Sequence[float],
-    estimator_ms: float = 0.0,
-) -> list[PricePoint]:
-    """About :data:`POINTS` points by rising price.
+@dataclass(frozen=True)
+class Expenses:
+    """What an image costs: on each configuration, cheapest first, and on the estimator."""
 
-    Args:
-        names: The configurations, cheapest first, K of them.
-        p_right: ``[images, K]``, the estimator's probability of a right answer.
-        right: ``[images, K]``, 1 where the configuration was right.
-        cost: Of each configuration, above 0 and at most 1, rising.
-        bitops: Of each configuration.
-        latency_ms: Of each configuration; a point's latency is the mix's mean plus ``estimator_ms``.
-        estimator_ms: Time of the estimator for an image.
-    """
-    probabilities = np.asarray(p_right, np.float64)
-    hits, costs = np.asarray(right, np.float64), np.asarray(cost, np.float64)
+    names: Sequence[str]
+    bitops: Sequence[int]
+    latency_ms: Sequence[float]
+    estimator_ms: float
+
+    @property
+    def cost(self) -> Floats:
+        """Time of each configuration over that of the slowest; one that is faster than a cheaper one costs as much."""
+        return np.maximum.accumulate(np.asarray(self.latency_ms, np.float64)) / max(self.latency_ms)
+
+    @property
+    def estimator_cost(self) -> float:
+        """Time of the estimator over that of the slowest configuration."""
+        return self.estimator_ms / max(self.latency_ms)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A policy, and what held-out images make of it at each of ``prices``."""
+
+    policy: PolicyEntry
+    prices: list[float]
+    outcomes: list[Outcome]
+
+
+def calibrate_route(evidence: Evidence, expenses: Expenses) -> Calibrated:
+    """Routing by the estimator, about :data:`POINTS` points; nothing is fitted, so all images tell."""
+    cost = expenses.cost
+    prices = _route_prices(np.asarray(evidence.p_right, np.float64), cost)
+    outcomes = [run_route(evidence, cost, expenses.estimator_cost, price) for price in prices]
     points = []
-    for price in _prices(probabilities, costs):
-        route = choose(probabilities, costs, price)
-        mix = np.bincount(route, minlength=len(names)) / len(route)
+    for price, outcome in zip(prices, outcomes, strict=True):
+        seen = _shares(choose(evidence.p_right, cost, price), len(cost))
         points.append(
             PricePoint(
-                price=float(price),
-                accuracy=float(hits[np.arange(len(route)), route].mean()),
-                bitops=round(float(mix @ np.asarray(bitops, np.float64))),
-                latency_ms=round(float(mix @ np.asarray(latency_ms, np.float64)) + estimator_ms, 4),
-                mix=dict(zip(names, mix.tolist(), strict=True)),
+                price=price,
+                accuracy=float(outcome.right.mean()),
+                bitops=_bitops(expenses, seen),
+                latency_ms=_latency_ms(expenses, seen, asks_estimator=True),
+                mix=dict(zip(expenses.names, seen.tolist(), strict=True)),
             )
         )
-    return points
+    return Calibrated(PolicyEntry(ROUTE, points), prices, outcomes)
 
 
-def _prices(p_right: Floats, cost: Floats) -> Floats:
+def calibrate_escalation(evidence: Evidence, expenses: Expenses) -> Calibrated:
+    """The best cascade at each price, one point where it changes."""
+    cost, estimator_cost = expenses.cost, expenses.estimator_cost
+    prices = [0.0, *np.round(np.geomspace(1e-4, 1 / cost[0], POINTS - 1), 6).tolist()]
+    outcomes = [told_by_halves(evidence, cost, estimator_cost, price) for price in prices]
+    points: list[PricePoint] = []
+    before = None
+    for price, outcome in zip(prices, outcomes, strict=True):
+        cascade = best_cascade(evidence, cost, estimator_cost, price)
+        if cascade == before:
+            continue
+        before = cascade
+        skipped = cascade.skipped(evidence.p_right)
+        again = ~skipped & cascade.escalated(evidence.score[:, cascade.first])
+        ends = _shares(np.where(skipped | again, cascade.last, cascade.first), len(cost))
+        seen = ends + _shares(np.full(int(again.sum()), cascade.first), len(cost)) * again.mean()
+        points.append(
+            PricePoint(
+                price=price,
+                accuracy=float(outcome.right.mean()),
+                bitops=_bitops(expenses, seen),
+                latency_ms=_latency_ms(expenses, seen, asks_estimator=cascade.asks_estimator),
+                mix=dict(zip(expenses.names, ends.tolist(), strict=True)),
+                first=expenses.names[cascade.first],
+                last=expenses.names[cascade.last],
+                threshold=cascade.threshold,
+                skip=cascade.skip,
+                escalated=float(again.mean()),
+                skipped=float(skipped.mean()),
+            )
+        )
+    return Calibrated(PolicyEntry(ESCALATE, points), prices, outcomes)
+
+
+def told_by_halves(evidence: Evidence, cost: Floats, estimator_cost: float, price: float) -> Outcome:
+    """Even and odd images, each answered by the cascade that suits the others best."""
+    count = len(evidence.score)
+    right, spent = np.zeros(count, np.bool_), np.zeros(count)
+    for half in (0, 1):
+        fitted = _rows(evidence, slice(1 - half, None, 2)) if count > 1 else evidence
+        found = run_cascade(
+            best_cascade(fitted, cost, estimator_cost, price),
+            _rows(evidence, slice(half, None, 2)),
+            cost,
+            estimator_cost,
+        )
+        right[half::2], spent[half::2] = found.right, found.cost
+    return Outcome(right, spent)
+
+
+def _rows(evidence: Evidence, rows: slice) -> Evidence:
+    return Evidence(evidence.p_right[rows], evidence.score[rows], evidence.pair_right[rows])
+
+
+def _shares(index: npt.NDArray[np.intp], count: int) -> Floats:
+    return np.bincount(index, minlength=count) / max(1, len(index))
+
+
+def _bitops(expenses: Expenses, seen: Floats) -> float:
+    return round(float(seen @ np.asarray(expenses.bitops, np.float64)))
+
+
+def _latency_ms(expenses: Expenses, seen: Floats, *, asks_estimator: bool) -> float:
+    estimator_ms = expenses.estimator_ms if asks_estimator else 0.0
+    return round(float(seen @ np.asarray(expenses.latency_ms, np.float64)) + estimator_ms, 4)
+
+
+def _route_prices(p_right: Floats, cost: Floats) -> list[float]:
     """0, quantiles of the prices at which a route can change, and one at which all go to the cheapest."""
     dearer, cheaper = np.triu_indices(len(cost), 1)[::-1]
     gap = cost[dearer] - cost[cheaper]
     changes = ((p_right[:, dearer] - p_right[:, cheaper])[:, gap > 0] / gap[gap > 0]).ravel()
     changes = changes[changes > 0]
     if not len(changes):
-        return np.zeros(1)
+        return [0.0]
     inner = np.quantile(changes, np.linspace(0, 1, POINTS - 1)[:-1])
     # rounded up, so that no digit of the manifest's number lets an image slip back
     last = np.ceil(changes.max() * 1e4 + 1) / 1e4
-    return np.unique(np.concatenate([[0.0], np.round(inner, 6), [last]]))
+    found: list[float] = np.unique(np.concatenate([[0.0], np.round(inner, 6), [last]])).tolist()
+    return found

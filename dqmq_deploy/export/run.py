@@ -1,6 +1,6 @@
 """The whole export: a checkpoint in, a bundle out, every graph checked against torch on the way. Needs no data set.
 
-checkpoint ── open_compiled ── plans ── graphs, weights.bin ── parity, latency, price curve ── manifest ── bundle
+checkpoint ── open_compiled ── plans ── graphs, weights.bin ── parity, latency, price curves ── manifest ── bundle
 """
 
 import tempfile
@@ -28,8 +28,9 @@ from dqmq_deploy.bundle.read import Bundle, lies_inside
 from dqmq_deploy.bundle.write import check_target, write_bundle
 from dqmq_deploy.errors import ExportError
 from dqmq_deploy.export import baseline, estimator_graph, flat, float_graph, graph, parity
+from dqmq_deploy.export.calibrate import calibrate
 from dqmq_deploy.export.compiled import open_compiled
-from dqmq_deploy.export.curve import price_curve
+from dqmq_deploy.export.curve import Expenses
 from dqmq_deploy.export.machine import machine, versions
 from dqmq_deploy.export.plan import EstimatorPlan, FloatPlan, Plan, TensorQuant
 from dqmq_deploy.export.weights import WeightStore, external_bytes
@@ -73,12 +74,11 @@ class CompiledNet(Protocol):
     def evidence(self) -> Evidence:
         """What held-out images say."""
 
-    @property
-    def default_price(self) -> float:
-        """The price a dispatcher takes when none is given."""
-
     def bitops(self, index: int) -> int:
         """BitOPs per image of a configuration."""
+
+    def shrink(self, index: int) -> int:
+        """By how much a configuration shrinks the picture first; 1 leaves it as it is."""
 
     def plan(self, index: int) -> Plan:
         """The compiled network of a configuration."""
@@ -126,8 +126,8 @@ def export_compiled(
     graphs, files = _build(net, with_baselines=with_baselines, with_flat=flat)
     with tempfile.TemporaryDirectory(prefix="dqmq-export-") as folder:
         _write_plain(Path(folder), files)
-        entries, estimator_ms = _measure(net, Path(folder), graphs, files, with_flat=flat)
-    manifest = _manifest(net, entries, estimator_ms, [path for path in files if path.startswith("baselines/")])
+        entries, expenses = _measure(net, Path(folder), graphs, files, with_flat=flat)
+    manifest = _manifest(net, entries, expenses, [path for path in files if path.startswith("baselines/")])
     write_bundle(target, files, manifest)
     return ExportResult(target, Bundle.open(target).manifest)
 
@@ -195,8 +195,8 @@ def _write_plain(folder: Path, files: dict[str, bytes]) -> None:
 
 def _measure(
     net: CompiledNet, folder: Path, graphs: dict[str, onnx.ModelProto], files: dict[str, bytes], *, with_flat: bool
-) -> tuple[list[ConfigurationEntry], float]:
-    """Run every graph: agreement with torch, milliseconds. The entries, and the estimator's milliseconds.
+) -> tuple[list[ConfigurationEntry], Expenses]:
+    """Run every graph: agreement with torch, milliseconds. The entries, and what an image costs.
 
     Stock onnxruntime is compared with torch, our kernels with stock; what serving would run here is timed.
     """
@@ -211,6 +211,8 @@ def _measure(
         parity.check_kernels(name, stock, parity.logits(name, sessions[path.name], images))
     latency_ms = parity.latencies_ms(sessions, images)
     spent = [net.bitops(index) for index in range(len(net.configurations))]
+    taken = [latency_ms[f"{name}.onnx"] for name in graphs]
+    expenses = Expenses(list(graphs), spent, [round(ms, 4) for ms in taken], round(latency_ms[ESTIMATOR], 4))
     accuracy = net.evidence.right.mean(axis=0)
     entries = [
         ConfigurationEntry(
@@ -219,21 +221,23 @@ def _measure(
             bitops=spent[index],
             bytes=len(files[f"{configuration.name}.onnx"]) + external_bytes(graphs[configuration.name]),
             graph=f"{configuration.name}.onnx",
-            cost=spent[index] / max(spent),
+            cost=float(expenses.cost[index]),
             accuracy=float(accuracy[index]),
-            latency_ms=round(latency_ms[f"{configuration.name}.onnx"], 4),
+            latency_ms=expenses.latency_ms[index],
             parity=agreements[index],
+            shrink=net.shrink(index),
             flat=f"flat/{configuration.name}.onnx" if with_flat else None,
         )
         for index, configuration in enumerate(net.configurations)
     ]
-    return entries, latency_ms[ESTIMATOR]
+    return entries, expenses
 
 
 def _manifest(
-    net: CompiledNet, entries: list[ConfigurationEntry], estimator_ms: float, baselines: list[str]
+    net: CompiledNet, entries: list[ConfigurationEntry], expenses: Expenses, baselines: list[str]
 ) -> Manifest:
     height, width = net.image_size
+    dispatching = calibrate(net.evidence, expenses)
     return Manifest(
         name=net.name,
         classes=list(net.classes),
@@ -241,18 +245,12 @@ def _manifest(
         image_quant=ImageQuant(net.image_quant.scale, net.image_quant.zero_point),
         layers=[LayerEntry(layer.name, layer.macs, layer.weight_count, layer.edge) for layer in net.layers],
         configurations=entries,
-        estimator=EstimatorEntry(ESTIMATOR),
-        price_curve=price_curve(
-            [entry.name for entry in entries],
-            net.evidence.p_right,
-            net.evidence.right,
-            [entry.cost for entry in entries],
-            [entry.bitops for entry in entries],
-            [entry.latency_ms for entry in entries],
-            estimator_ms,
-        ),
-        default_price=net.default_price,
+        estimator=EstimatorEntry(ESTIMATOR, expenses.estimator_ms, expenses.estimator_cost),
+        policies=dispatching.policies,
+        default_policy=dispatching.default_policy,
+        default_price=dispatching.default_price,
         calibration=CalibrationEntry(len(net.calibration_images), machine()),
         baselines={Path(path).stem: path for path in baselines},
         versions=versions(),
+        notes=dispatching.notes,
     )

@@ -1,6 +1,7 @@
 """Who is right how often, at what cost: every configuration, the adaptive whole, and what it has to be compared with.
 
-- **adaptive**: the dispatcher's choice at one price;
+- **adaptive**: what the dispatcher does at one price, by the bundle's default policy; where it escalates, an image's
+  route is the configuration that answered last, and its BitOPs are those of both;
 - **random routing**: as many images to each configuration, picked at random. What the estimator is worth is the gap;
 - **escalation**: the cheapest on all, the dearest again where the cheapest is unsure, at the adaptive mean BitOPs;
 - **oracle**: for each image the cheapest configuration that is right. No router can beat its accuracy.
@@ -12,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from dqmq_deploy.bundle.manifest import Manifest
+from dqmq_deploy.bundle.manifest import ROUTE, Manifest
 from dqmq_deploy.report import routing
 from dqmq_deploy.report.intervals import mean_interval, paired_difference, wilson
 from dqmq_deploy.report.outcomes import Outcomes
-from dqmq_deploy.routing import choose
+from dqmq_deploy.routing import Cascade, choose, run_cascade, run_route
 
 SWEEP_PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 4.0, 60)])
 """Prices at which the adaptive curve is drawn, beside those of the manifest."""
@@ -24,7 +25,7 @@ SWEEP_PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 4.0, 60)])
 
 def route_table(outcomes: Outcomes, manifest: Manifest, price: float) -> dict[str, Any]:
     """Quality bands and the share of each configuration in each band; needs no labels."""
-    route = _route(outcomes, manifest, price)
+    route, spent = _dispatched(outcomes, manifest, price)
     edges, band = routing.quality_bands(outcomes.p_right.max(axis=1))
     names = [entry.name for entry in manifest.configurations]
     rows = []
@@ -45,7 +46,7 @@ def route_table(outcomes: Outcomes, manifest: Manifest, price: float) -> dict[st
         "images": len(route),
         "bands": rows,
         "mix": dict(zip(names, overall.tolist(), strict=True)),
-        "bitops": float(overall @ _bitops(manifest)),
+        "bitops": float(spent.mean()),
         "decode_ms_mean": float(outcomes.decode_ms.mean()),
         "unreadable": len(outcomes.unreadable),
         "unreadable_first": outcomes.unreadable[:5],
@@ -57,20 +58,19 @@ def accuracy_table(outcomes: Outcomes, manifest: Manifest, price: float, seed: i
 
     ``None`` where the images carry no labels.
     """
-    if outcomes.truth is None:
+    if outcomes.truth is None or outcomes.pair_right is None:
         return None
     truth = outcomes.truth
     right = outcomes.predicted == truth[:, None]
-    route = _route(outcomes, manifest, price)
+    route, spent = _dispatched(outcomes, manifest, price)
     edges, band = routing.quality_bands(outcomes.p_right.max(axis=1))
     count = len(edges) - 1
     bitops = _bitops(manifest)
-    cost = np.array([entry.cost for entry in manifest.configurations])
     shares = routing.mix(route, len(bitops))
-    ours = routing.routed(right, route)
+    ours, ours_bitops = _right(outcomes, manifest, price), float(spent.mean())
     oracle_route = routing.cheapest_right(right)
 
-    rows = [_row("adaptive", "adaptive", ours, band, count, float(shares @ bitops))]
+    rows = [_row("adaptive", "adaptive", ours, band, count, ours_bitops)]
     rows += [
         _row(entry.name, "configuration", right[:, index], band, count, float(entry.bitops))
         for index, entry in enumerate(manifest.configurations)
@@ -90,7 +90,7 @@ def accuracy_table(outcomes: Outcomes, manifest: Manifest, price: float, seed: i
             "bitops": float(shares @ bitops),
             "bands": [float(shares @ right[band == index].mean(axis=0)) for index in range(count)],
         },
-        "escalation": routing.escalation(right, outcomes.score[:, 0], bitops, float(shares @ bitops)),
+        "escalation": routing.escalation(right, outcomes.score[:, 0], bitops, ours_bitops),
         "oracle": {
             **_row("oracle", "oracle", right.any(axis=1), band, count, None),
             "bitops": float(routing.mix(oracle_route, len(bitops)) @ bitops),
@@ -98,19 +98,59 @@ def accuracy_table(outcomes: Outcomes, manifest: Manifest, price: float, seed: i
         "best_static": manifest.configurations[best].name,
         "adaptive_minus_best_static": paired_difference(ours, right[:, best]),
         "adaptive_minus_random": mean_interval(ours - right @ shares),
-        "sweep": routing.price_sweep(
-            right,
-            outcomes.p_right,
-            cost,
-            bitops,
-            np.concatenate([SWEEP_PRICES, [point.price for point in manifest.price_curve], [price]]),
-        ),
+        "sweep": _sweep(outcomes, manifest, right, price),
     }
 
 
-def _route(outcomes: Outcomes, manifest: Manifest, price: float) -> routing.Ints:
-    cost = np.array([entry.cost for entry in manifest.configurations])
-    return choose(outcomes.p_right, cost, price).astype(np.int64)
+def _sweep(outcomes: Outcomes, manifest: Manifest, right: routing.Bools, price: float) -> list[dict[str, Any]]:
+    policy = manifest.policy(manifest.default_policy)
+    prices = [point.price for point in policy.curve]
+    if policy.name == ROUTE:
+        every = np.concatenate([SWEEP_PRICES, prices, [price]])
+        return routing.price_sweep(right, outcomes.p_right, _cost(manifest), _bitops(manifest), every)
+    points = []
+    for at in prices:
+        route, spent = _dispatched(outcomes, manifest, at)
+        points.append(
+            {
+                "price": at,
+                "accuracy": float(_right(outcomes, manifest, at).mean()),
+                "bitops": float(spent.mean()),
+                "mix": routing.mix(route, len(manifest.configurations)).tolist(),
+            }
+        )
+    return points
+
+
+def _cascade(manifest: Manifest, price: float) -> Cascade | None:
+    """What the default policy does at ``price``; None where it routes."""
+    if manifest.default_policy == ROUTE:
+        return None
+    return manifest.policy(manifest.default_policy).at(price).cascade([entry.name for entry in manifest.configurations])
+
+
+def _dispatched(outcomes: Outcomes, manifest: Manifest, price: float) -> tuple[routing.Ints, routing.Floats]:
+    """The configuration that answers each image at last, and the BitOPs of all that it ran."""
+    bitops, cascade = _bitops(manifest), _cascade(manifest, price)
+    if cascade is None:
+        route = choose(outcomes.p_right, _cost(manifest), price).astype(np.int64)
+        return route, bitops[route]
+    skipped = cascade.skipped(outcomes.p_right)
+    again = ~skipped & cascade.escalated(outcomes.score[:, cascade.first])
+    route = np.where(skipped | again, cascade.last, cascade.first).astype(np.int64)
+    return route, bitops[route] + again * bitops[cascade.first]
+
+
+def _right(outcomes: Outcomes, manifest: Manifest, price: float) -> routing.Bools:
+    """Whether the adaptive whole is right; needs labels."""
+    cascade, cost = _cascade(manifest, price), _cost(manifest)
+    if cascade is None:
+        return run_route(outcomes.evidence, cost, 0.0, price).right
+    return run_cascade(cascade, outcomes.evidence, cost, 0.0).right
+
+
+def _cost(manifest: Manifest) -> routing.Floats:
+    return np.array([entry.cost for entry in manifest.configurations])
 
 
 def _bitops(manifest: Manifest) -> routing.Floats:

@@ -119,6 +119,7 @@ def bench(job: BenchJob, progress: Progress = lambda stage, done: None) -> dict[
         "environment": facts,
         "command": job.command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": job.seed,
+        "policy": manifest.default_policy,
         "price": price,
         "pixels": "random" if outcomes is None else "images",
         "configurations": _configurations(manifest),

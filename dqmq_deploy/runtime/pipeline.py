@@ -1,7 +1,8 @@
 """Many images through a dispatcher: decoding, routing and the graphs overlap, answers keep their order.
 
     sources -> decoders: chunks of images -> estimator -> one bucket per route -> workers: graph -> reorder -> answers
-               (threads)                                  (the caller's thread)   (threads)
+               (threads)                                  (the caller's thread)   (threads)    |
+                                                                     ^---- what escalates -----'
 
 At most :attr:`Pipeline.in_flight` images are between the source and the answer, so memory does not depend on how many
 there are. A bucket goes to a worker when it is full, when its oldest image has waited long enough, when it holds up
@@ -20,10 +21,10 @@ from typing import TypeAlias
 import numpy as np
 
 from dqmq_deploy.errors import DqmqError, InputError
-from dqmq_deploy.images import Pixels, Source, decode
-from dqmq_deploy.runtime.dispatcher import MICRO_BATCH, Dispatcher
+from dqmq_deploy.images import Source, decode
+from dqmq_deploy.runtime.dispatcher import MICRO_BATCH, Dispatcher, Task
 from dqmq_deploy.runtime.prediction import Prediction
-from dqmq_deploy.runtime.sessions import Floats, available_cores
+from dqmq_deploy.runtime.sessions import available_cores
 
 Outcome: TypeAlias = Prediction | DqmqError
 Answer: TypeAlias = tuple[str, Outcome]
@@ -34,10 +35,7 @@ class _Image:
     """A decoded image on its way to a graph."""
 
     position: int
-    pixels: Pixels
-    p_right: Floats
-    estimator_ms: float
-    decode_ms: float
+    task: Task
 
 
 @dataclass(slots=True)
@@ -50,10 +48,10 @@ class _Bucket:
 
 @dataclass(slots=True)
 class _Report:
-    """What a thread hands back: images that now have a route, and outcomes, both by position."""
+    """What a thread hands back: images that now have a route to go, and outcomes, both by position."""
 
-    decoded: bool  # a decoder's report, else a worker's
-    routed: list[tuple[int, _Image]] = field(default_factory=list)
+    ran: list[_Image] | None  # what a worker was sent; None in a decoder's report
+    routed: list[_Image] = field(default_factory=list)
     outcomes: list[tuple[int, Outcome]] = field(default_factory=list)
 
 
@@ -121,6 +119,7 @@ class _Run:
         self._answered = 0
         self._decoding = 0  # chunks
         self._running = 0  # batches
+        self._undecided = [0] * len(self._buckets)  # images at work on a graph that may go on to this route
         self._exhausted = False
 
     def close(self) -> None:
@@ -159,7 +158,8 @@ class _Run:
         ending = self._exhausted and not self._decoding
         crowded = self._room() < self._pipeline.in_flight // 2
         for route, bucket in enumerate(self._buckets):
-            if bucket.images and (ending or bucket.due <= now or (crowded and self._holds_up(bucket))):
+            last = ending and not self._undecided[route]
+            if bucket.images and (last or bucket.due <= now or (crowded and self._holds_up(bucket))):
                 self._send(route, bucket)
 
     def _holds_up(self, bucket: _Bucket) -> bool:
@@ -168,6 +168,7 @@ class _Run:
     def _send(self, route: int, bucket: _Bucket) -> None:
         images, bucket.images = bucket.images, []
         self._running += 1
+        self._count_undecided(images, 1)
         self._workers.submit(self._classify, route, images)
 
     def _wait(self) -> None:
@@ -182,13 +183,15 @@ class _Run:
                 self._take(self._reports.get_nowait())
 
     def _take(self, report: _Report) -> None:
-        if report.decoded:
+        if report.ran is None:
             self._decoding -= 1
         else:
             self._running -= 1
+            self._count_undecided(report.ran, -1)
         self._outcomes.update(report.outcomes)
         due = time.perf_counter() + self._pipeline.max_delay_ms / 1e3
-        for route, image in report.routed:
+        for image in report.routed:
+            route = image.task.route
             bucket = self._buckets[route]
             if not bucket.images:
                 bucket.due = due
@@ -196,8 +199,14 @@ class _Run:
             if len(bucket.images) == self._pipeline.max_batch:
                 self._send(route, bucket)
 
+    def _count_undecided(self, images: list[_Image], by: int) -> None:
+        for image in images:
+            onward = image.task.onward
+            if onward is not None:
+                self._undecided[onward] += by
+
     def _decode_and_route(self, first: int, sources: list[Source]) -> None:
-        report = _Report(decoded=True)
+        report = _Report(ran=None)
         size = self._dispatcher.size
         pixels = np.empty((len(sources), *size, 3), np.uint8)
         kept: list[tuple[int, float]] = []  # position, ms
@@ -210,33 +219,27 @@ class _Run:
                 report.outcomes.append((position, _as_outcome(error, "decoding failed")))
         pixels = pixels[: len(kept)]
         try:
-            p_right, routes, estimator_ms = self._dispatcher.route(pixels)
-            report.routed = [
-                (route, _Image(position, image, chances, estimator_ms, decode_ms))
-                for route, image, chances, (position, decode_ms) in zip(
-                    routes.tolist(), pixels, p_right, kept, strict=True
-                )
-            ]
+            tasks = self._dispatcher.route(pixels, [decode_ms for _, decode_ms in kept])
+            report.routed = [_Image(position, task) for (position, _), task in zip(kept, tasks, strict=True)]
         except Exception as error:
             outcome = _as_outcome(error, "the estimator failed")
             report.outcomes += [(position, outcome) for position, _ in kept]
         self._reports.put(report)
 
     def _classify(self, route: int, images: list[_Image]) -> None:
-        outcomes: Sequence[Outcome]
+        report = _Report(ran=images)
+        found: Sequence[Outcome | Task]
         try:
-            outcomes = self._dispatcher.run_route(
-                route,
-                np.stack([image.pixels for image in images]),
-                np.stack([image.p_right for image in images]),
-                [image.estimator_ms for image in images],
-                [image.decode_ms for image in images],
-            )
+            found = self._dispatcher.run([image.task for image in images])
         except Exception as error:
             name = self._dispatcher.configurations[route]
-            outcomes = [_as_outcome(error, f"configuration '{name}' failed")] * len(images)
-        positions = (image.position for image in images)
-        self._reports.put(_Report(decoded=False, outcomes=list(zip(positions, outcomes, strict=True))))
+            found = [_as_outcome(error, f"configuration '{name}' failed")] * len(images)
+        for image, outcome in zip(images, found, strict=True):
+            if isinstance(outcome, Task):
+                report.routed.append(_Image(image.position, outcome))
+            else:
+                report.outcomes.append((image.position, outcome))
+        self._reports.put(report)
 
 
 def _as_outcome(error: Exception, what: str) -> DqmqError:

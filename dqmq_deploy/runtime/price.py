@@ -1,13 +1,13 @@
-"""The one knob: what a price buys, and which price a wish asks for.
+"""The one knob: which price a wish asks for.
 
-An image goes to the configuration with the greatest utility, ``p_right[k] - price * cost[k]``. The manifest holds the
-price curve, measured on held-out images: for each price its accuracy and the share of each route.
+The manifest holds a curve for each policy, measured on held-out images: from each of its prices on, what the policy
+does and how accurate that is. Times are measured anew on the machine that serves.
 """
 
 import math
 from collections.abc import Mapping
 
-from dqmq_deploy.bundle.manifest import Manifest, PricePoint
+from dqmq_deploy.bundle.manifest import PolicyEntry, PricePoint
 from dqmq_deploy.errors import InputError
 
 
@@ -22,23 +22,25 @@ def check_price(price: float) -> float:
     return float(price)
 
 
-def price_for_accuracy(manifest: Manifest, accuracy: float) -> float:
+def price_for_accuracy(policy: PolicyEntry, accuracy: float) -> float:
     """The highest price on the curve whose accuracy (0 to 1) is at least ``accuracy``.
 
     Raises:
         InputError: no point of the curve is that accurate.
     """
-    prices = [point.price for point in manifest.price_curve if point.accuracy >= accuracy]
+    prices = [point.price for point in policy.curve if point.accuracy >= accuracy]
     if not prices:
-        best = max(point.accuracy for point in manifest.price_curve)
-        worst = min(point.accuracy for point in manifest.price_curve)
+        best = max(point.accuracy for point in policy.curve)
+        worst = min(point.accuracy for point in policy.curve)
         raise InputError(
             f"no price reaches accuracy {accuracy:g}: this bundle offers {worst:.4f} to {best:.4f}; ask for less"
         )
     return max(prices)
 
 
-def price_for_latency(manifest: Manifest, limit_ms: float, estimator_ms: float, graph_ms: Mapping[str, float]) -> float:
+def price_for_latency(
+    policy: PolicyEntry, limit_ms: float, estimator_ms: float, graph_ms: Mapping[str, float]
+) -> float:
     """The price of the most accurate point of the curve that takes at most ``limit_ms`` per image in the mean.
 
     ``estimator_ms`` and ``graph_ms`` (``{configuration: ms}``) were measured on the machine that serves. Of equally
@@ -47,7 +49,7 @@ def price_for_latency(manifest: Manifest, limit_ms: float, estimator_ms: float, 
     Raises:
         InputError: no point of the curve is that fast.
     """
-    times = [(mean_latency_ms(point, estimator_ms, graph_ms), point) for point in manifest.price_curve]
+    times = [(mean_latency_ms(point, estimator_ms, graph_ms), point) for point in policy.curve]
     within = [(point.accuracy, -time, point.price) for time, point in times if time <= limit_ms]
     if not within:
         raise InputError(
@@ -59,5 +61,15 @@ def price_for_latency(manifest: Manifest, limit_ms: float, estimator_ms: float, 
 
 
 def mean_latency_ms(point: PricePoint, estimator_ms: float, graph_ms: Mapping[str, float]) -> float:
-    """Mean time per image at a point of the curve: the estimator, and each graph by its share."""
-    return estimator_ms + sum(share * graph_ms[name] for name, share in point.mix.items() if share)
+    """Mean time per image at a point: the estimator if it is asked, each graph by its share, escalated images twice."""
+    time = estimator_ms if point.asks_estimator else 0.0
+    time += sum(share * graph_ms[name] for name, share in point.mix.items() if share)
+    if point.first is not None and point.escalated:
+        time += point.escalated * graph_ms[point.first]
+    return time
+
+
+def graphs_of(policy: PolicyEntry) -> list[str]:
+    """The configurations that some point of the curve runs."""
+    used = {name for point in policy.curve for name, share in point.mix.items() if share}
+    return sorted(used | {name for point in policy.curve for name in (point.first, point.last) if name is not None})

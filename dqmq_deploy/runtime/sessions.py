@@ -6,6 +6,7 @@ threads at once.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -92,33 +93,64 @@ def open_faster(path: Path, threads: int, blank: Pixels) -> ort.InferenceSession
 
 
 class Sessions:
-    """The estimator of ``bundle`` and the graphs of its configurations, loaded, checked and warmed up.
+    """The estimator of ``bundle`` and the graphs of its configurations, each loaded, checked and warmed up when needed.
 
-    ``configurations`` (indices in manifest order, default all) says which graphs are loaded.
+    ``configurations`` (indices in manifest order, default all) and ``estimator`` say what is loaded at once; for more
+    there is :meth:`load`.
 
     Raises:
         InputError: ``threads`` is not positive.
         BundleError: a graph cannot be loaded, or answers in another shape than the manifest says.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1, configurations: Iterable[int] | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int = 1, configurations: Iterable[int] | None = None, estimator: bool = True
+    ) -> None:
         if threads < 1:
             raise InputError(f"expected at least 1 thread, got {threads}")
-        manifest = bundle.manifest
-        entries = manifest.configurations
-        size = manifest.preprocessing
+        size = bundle.manifest.preprocessing
+        self._bundle = bundle
+        self._threads = threads
         self._blank: Pixels = np.zeros((1, size.height, size.width, 3), np.uint8)
-        estimator = bundle.file(manifest.estimator.graph)
-        self._estimator = open_faster(estimator, threads, self._blank)
-        self._check(estimator, self.p_right, len(entries), "configurations")
+        self._loading = threading.Lock()
+        self._estimator: ort.InferenceSession | None = None
         self._graphs: dict[int, ort.InferenceSession] = {}
-        for index in range(len(entries)) if configurations is None else configurations:
-            path = bundle.file(entries[index].graph)
-            self._graphs[index] = open_faster(path, threads, self._blank)
-            self._check(path, partial(self.logits, index), len(manifest.classes), "classes")
+        everything = range(len(bundle.manifest.configurations))
+        self.load(everything if configurations is None else configurations, estimator)
+
+    def load(self, configurations: Iterable[int], estimator: bool) -> None:
+        """Load what of these is not loaded yet; what is loaded stays in use meanwhile.
+
+        Raises:
+            BundleError: a graph cannot be loaded, or answers in another shape than the manifest says.
+        """
+        manifest = self._bundle.manifest
+        with self._loading:
+            if estimator and self._estimator is None:
+                path = self._bundle.file(manifest.estimator.graph)
+                session = open_faster(path, self._threads, self._blank)
+                self._check(path, session, "p_right", len(manifest.configurations), "configurations")
+                self._estimator = session
+            for index in configurations:
+                if index not in self._graphs:
+                    path = self._bundle.file(manifest.configurations[index].graph)
+                    session = open_faster(path, self._threads, self._blank)
+                    self._check(path, session, "logits", len(manifest.classes), "classes")
+                    self._graphs[index] = session
+
+    @property
+    def has_estimator(self) -> bool:
+        """Whether the estimator is loaded."""
+        return self._estimator is not None
+
+    @property
+    def loaded(self) -> tuple[int, ...]:
+        """The configurations that are loaded."""
+        return tuple(sorted(self._graphs))
 
     def p_right(self, pixels: Pixels) -> Floats:
         """The estimator's probability of a right answer, float32 ``[N, configurations]``, of uint8 ``[N, H, W, 3]``."""
+        assert self._estimator is not None
         answer: Floats = self._estimator.run(["p_right"], {"image": pixels})[0]
         return answer
 
@@ -128,26 +160,29 @@ class Sessions:
         return answer
 
     def latency_ms(self, seconds: float = 0.3) -> tuple[float, dict[int, float]]:
-        """Median time of one image on this machine: of the estimator, and of each loaded configuration.
+        """Median time of one image on this machine: of the estimator, 0 if not loaded, and each loaded graph.
 
         The candidates take turns for about ``seconds`` in all, at least three times each.
         """
-        calls: dict[int, Callable[[], object]] = {-1: partial(self.p_right, self._blank)}
-        calls.update((index, partial(self.logits, index, self._blank)) for index in self._graphs)
+        calls: dict[int, Callable[[], object]] = {
+            index: partial(self.logits, index, self._blank) for index in self._graphs
+        }
+        if self._estimator is not None:
+            calls[-1] = partial(self.p_right, self._blank)
         taken: dict[int, list[float]] = {index: [] for index in calls}
         end = time.perf_counter() + seconds
-        while len(taken[-1]) < 3 or time.perf_counter() < end:
+        while min(map(len, taken.values())) < 3 or time.perf_counter() < end:
             for index, call in calls.items():
                 call()  # brings this graph's weights back into the caches
                 start = time.perf_counter()
                 call()
                 taken[index].append(1e3 * (time.perf_counter() - start))
         medians = {index: float(np.median(times)) for index, times in taken.items()}
-        return medians.pop(-1), medians
+        return medians.pop(-1, 0.0), medians
 
-    def _check(self, path: Path, run: Callable[[Pixels], Floats], width: int, what: str) -> None:
+    def _check(self, path: Path, session: ort.InferenceSession, output: str, width: int, what: str) -> None:
         try:
-            answer = run(self._blank)
+            answer = session.run([output], {"image": self._blank})[0]
         except Exception as error:
             raise BundleError(f"{path}: this graph cannot read a picture: {_first_line(error)}; export again") from None
         if answer.shape != (1, width) or answer.dtype != np.float32:

@@ -18,7 +18,7 @@ from dqmq_deploy.serve.output import Output, check_output, open_output
 from dqmq_deploy.serve.records import to_record
 from dqmq_deploy.serve.resume import cut_torn_line, read_records
 from dqmq_deploy.serve.stop import stop_on_signal
-from dqmq_deploy.serve.summary import ServeSummary, Tally
+from dqmq_deploy.serve.summary import Dispatching, ServeSummary, Tally
 
 PROGRESS_SECONDS = 0.1
 """Progress is reported no more often than this."""
@@ -29,10 +29,11 @@ class ServeJob:
     """What to serve and how.
 
     ``images`` is the folder; the bundle defaults to :func:`choose_bundle`'s choice. Of ``price``, ``max_latency_ms``,
-    ``min_accuracy`` and ``config`` at most one is given. ``labels="folders"``: the first folder below ``images`` names
-    an image's class. ``resume`` keeps the records of an earlier run, those of unreadable images too, and leaves out
-    their images. ``watch`` looks for new images every ``poll_seconds``, until interrupted; a file counts once it has
-    not changed for as long. ``threads`` run graphs and as many decode; the default is the cores at hand.
+    ``min_accuracy`` and ``config`` at most one is given; ``escalate`` chooses the policy, by default the bundle's.
+    ``labels="folders"``: the first folder below ``images`` names an image's class. ``resume`` keeps the records of an
+    earlier run, those of unreadable images too, and leaves out their images. ``watch`` looks for new images every
+    ``poll_seconds``, until interrupted; a file counts once it has not changed for as long. ``threads`` run graphs and
+    as many decode; the default is the cores at hand.
     """
 
     images: Path
@@ -42,6 +43,7 @@ class ServeJob:
     max_latency_ms: float | None = None
     min_accuracy: float | None = None
     config: str | None = None
+    escalate: bool | None = None
     labels: str | None = None
     watch: bool = False
     resume: bool = False
@@ -83,7 +85,7 @@ def serve(job: ServeJob, progress: Callable[[Progress], None] | None = None) -> 
     total = _survey((name for name in iterate_images(job.images) if name not in done), classes)
     if not total and not done and not job.watch:
         raise InputError(f"{job.images}: no images below this folder; looked for {' '.join(sorted(IMAGE_SUFFIXES))}")
-    dispatcher = Dispatcher(bundle, job.price, job.max_latency_ms, job.min_accuracy, job.config)
+    dispatcher = Dispatcher(bundle, job.price, job.max_latency_ms, job.min_accuracy, job.config, escalate=job.escalate)
     pipeline = Pipeline(dispatcher, job.threads, job.threads)
     with stop_on_signal() as stop, open_output(job.output, job.resume) as output:
         run = _Run(job, pipeline, output, tally, stop, progress)
@@ -93,7 +95,7 @@ def serve(job: ServeJob, progress: Callable[[Progress], None] | None = None) -> 
             run.total = total
             run.serve_all(name for name in iterate_images(job.images) if name not in done)
         output.flush()
-        return tally.summary(str(job.output), run.seconds, dispatcher.price, stop.is_set())
+        return tally.summary(str(job.output), run.seconds, _dispatching(dispatcher), stop.is_set())
 
 
 class _Run:
@@ -181,6 +183,12 @@ def _survey(names: Iterable[str], classes: Iterable[str] | None) -> int:
                 "serve the images this bundle was trained for, or leave out the labels"
             )
     return count
+
+
+def _dispatching(dispatcher: Dispatcher) -> Dispatching:
+    cascade = dispatcher.cascade
+    first_cost = 0.0 if cascade is None else float(dispatcher.cost[cascade.first])
+    return Dispatching(dispatcher.policy, dispatcher.price, first_cost, dispatcher.bundle.manifest.estimator.cost)
 
 
 def _resume(output: Path, tally: Tally) -> set[str]:

@@ -139,7 +139,7 @@ class ParquetOutput:
         self._path = path
         self._temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
         number, text = arrow.float32(), arrow.string()
-        kinds = {"class_index": arrow.int32(), "score": number, "quality": number}
+        kinds = {"class_index": arrow.int32(), "score": number, "quality": number, "escalated": arrow.bool_()}
         self._schema = arrow.schema(
             [(name, kinds.get(name, number if name.endswith("_ms") else text)) for name in COLUMNS]
         )

@@ -63,12 +63,16 @@ def _from_row(row: list[str]) -> Record | None:
     if len(row) != len(COLUMNS):
         return None
     record: Record = {name: cell for name, cell in zip(COLUMNS, row, strict=True) if cell}
+    if "error" not in record:
+        record.setdefault("quality", None)  # an empty cell: the estimator was not asked
     try:
         for name in record:
             if name == "class_index":
                 record[name] = int(record[name])
-            elif name.endswith("_ms") or name in ("score", "quality"):
+            elif name == "escalated":
+                record[name] = {"True": True, "False": False}[record[name]]
+            elif record[name] is not None and (name.endswith("_ms") or name in ("score", "quality")):
                 record[name] = float(record[name])
-    except ValueError:
+    except (KeyError, ValueError):
         return None
     return record

@@ -27,7 +27,9 @@ class ServeSummary:
     """What a run came to.
 
     ``images`` and ``errors`` (unreadable images among them), speed and mean times are of this run; ``resumed`` counts
-    the records that were there already. The groups and ``accuracy`` cover both, without the unreadable.
+    the records that were there already. The groups, ``accuracy`` and ``escalated`` (the share of images that two
+    configurations saw) cover both, without the unreadable; the groups by quality, without those of which the estimator
+    was not asked. ``policy`` is None where one configuration took every image.
     """
 
     output: str
@@ -36,8 +38,10 @@ class ServeSummary:
     resumed: int
     seconds: float
     images_per_second: float
+    policy: str | None
     price: float | None
     mean_cost: float | None
+    escalated: float | None
     accuracy: float | None
     by_quality: tuple[Group, ...]
     by_route: tuple[Group, ...]
@@ -49,6 +53,16 @@ class ServeSummary:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Dispatching:
+    """How a run dispatched; what an image that escalated paid beside its last graph, and what the estimator costs."""
+
+    policy: str | None
+    price: float | None
+    first_cost: float
+    estimator_cost: float
 
 
 class Tally:
@@ -64,6 +78,8 @@ class Tally:
         self.images = 0
         self.errors = 0
         self.resumed = 0
+        self.escalated = 0
+        self.asked = 0  # of the estimator
         self.routes: Counter[str] = Counter()
         self._routes_right: Counter[str] = Counter()
         self._bands: Counter[str] = Counter()
@@ -79,23 +95,26 @@ class Tally:
         if "error" in record:
             self.errors += not resumed
             return
-        band = quality_band(record["quality"])
-        route = record["config"]
-        self.routes[route] += 1
-        self._bands[band] += 1
-        if self._labelled and record["image"].partition("/")[0] == record["label"]:
-            self._routes_right[route] += 1
-            self._bands_right[band] += 1
+        right = self._labelled and record["image"].partition("/")[0] == record["label"]
+        self.routes[record["config"]] += 1
+        self._routes_right[record["config"]] += right
+        self.escalated += record["escalated"]
+        if record["quality"] is not None:
+            self.asked += 1
+            band = quality_band(record["quality"])
+            self._bands[band] += 1
+            self._bands_right[band] += right
         if not resumed:
             for key in ("estimator_ms", "graph_ms", "decode_ms"):
                 self._ms[key] += record[key]
 
-    def summary(self, output: str, seconds: float, price: float | None, interrupted: bool) -> ServeSummary:
+    def summary(self, output: str, seconds: float, dispatching: Dispatching, interrupted: bool) -> ServeSummary:
         """The sum so far."""
         total = sum(self.routes.values())
         timed = self.images - self.errors
         means = {key: self._ms[key] / timed if timed else None for key in ("estimator_ms", "graph_ms", "decode_ms")}
         spent = sum(count * self._cost[name] for name, count in self.routes.items())
+        spent += self.escalated * dispatching.first_cost + self.asked * dispatching.estimator_cost
         return ServeSummary(
             output=output,
             images=self.images,
@@ -103,8 +122,10 @@ class Tally:
             resumed=self.resumed,
             seconds=seconds,
             images_per_second=self.images / seconds if seconds > 0 else 0.0,
-            price=price,
+            policy=dispatching.policy,
+            price=dispatching.price,
             mean_cost=spent / total if total else None,
+            escalated=self.escalated / total if total else None,
             accuracy=sum(self._routes_right.values()) / total if self._labelled and total else None,
             by_quality=self._groups([name for _, name in QUALITY_BANDS], self._bands, self._bands_right),
             by_route=self._groups(self.configurations, self.routes, self._routes_right),

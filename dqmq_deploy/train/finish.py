@@ -20,7 +20,7 @@ from dqmq_deploy.policy.specialise import Draw, Specialisation, assign, fine_tun
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
 from dqmq_deploy.quant.folding import fold
 from dqmq_deploy.quant.net import Choice
-from dqmq_deploy.routing import Evidence, evidence_of, run_route
+from dqmq_deploy.routing import Evidence, evidence_of
 from dqmq_deploy.train.data import Dataset, split_by_group
 from dqmq_deploy.train.evaluate import logits, right
 from dqmq_deploy.train.loader import Batches
@@ -28,7 +28,6 @@ from dqmq_deploy.train.pixels import normalised
 from dqmq_deploy.train.recipe import Recipe
 from dqmq_deploy.train.trainer import Trainer, slot_parameters
 
-_TOLERANCE = 0.002  # accuracy the default price may give up against the best
 _WORSE = 0.001  # held-out accuracy below the start at which a specialised slot is put back
 
 Pixels = npt.NDArray[np.uint8]
@@ -43,7 +42,6 @@ class Finished:
     choices: list[Choice]
     estimator: Estimator
     evidence: Evidence
-    default_price: float
     calibration: Dataset
     notes: dict[str, Any]
 
@@ -60,7 +58,7 @@ class Finisher:
         self.notes: dict[str, Any] = {}
 
     def finish(self) -> Finished:
-        """Compile, specialise, fit the estimator and choose the default price."""
+        """Compile, specialise, fit the estimator and gather evidence."""
         choices = self.net.add_slots(self.compile())
         choices = sorted(choices, key=self.bitops)
         paper = np.array([self.bitops(choice) for choice in choices], np.float64)
@@ -73,13 +71,11 @@ class Finisher:
         tensor = self.tensor(images)
         answers = np.stack([logits(self.net, tensor, choice).numpy() for choice in choices], 1)
         evidence = evidence_of(predict(estimator, tensor), answers, labels)
-        price = default_price(evidence, cost)
         return Finished(
             names=_names([self.name(choice) for choice in choices]),
             choices=choices,
             estimator=estimator,
             evidence=evidence,
-            default_price=price,
             calibration=self.calibration(),
             notes=self.notes,
         )
@@ -205,13 +201,6 @@ class Finisher:
         losses = fit(estimator, tensor, target, epochs=settings.epochs, learning_rate=rate, seed=seed)
         self.notes["estimator_loss"] = losses
         return estimator
-
-
-def default_price(evidence: Evidence, cost: npt.NDArray[np.float64]) -> float:
-    """The highest price, of 60, whose accuracy stays within 0.2 points of the best."""
-    prices = np.concatenate([[0.0], np.geomspace(1e-4, 1, 60)])
-    accuracy = np.array([run_route(evidence, cost, 0.0, float(price)).right.mean() for price in prices])
-    return float(prices[accuracy >= accuracy.max() - _TOLERANCE].max())
 
 
 def _names(plain: list[str]) -> list[str]:

@@ -232,7 +232,6 @@ class _Run:
                 "score": torch.from_numpy(finished.evidence.score).half(),
                 "pair_right": torch.from_numpy(finished.evidence.pair_right),
             },
-            "default_price": finished.default_price,
             "notes": finished.notes,
             "policy": self.trainer.policy.state_dict(),
         }

@@ -35,7 +35,6 @@ class PlannedNet:
 
     plans: dict[str, Plan]
     name: str = "planned"
-    default_price: float = 0.05
     image_quant: TensorQuant = IMAGE_QUANT
     calibration_images: npt.NDArray[np.uint8] = field(init=False)
     evidence: Evidence = field(init=False)
@@ -52,6 +51,10 @@ class PlannedNet:
     def bitops(self, index: int) -> int:
         """BitOPs of one plan."""
         return bitops(self.layers, self.configurations[index].bits)
+
+    def shrink(self, index: int) -> int:
+        """No plan shrinks the picture."""
+        return 1
 
     @property
     def classes(self) -> list[str]:

@@ -37,6 +37,11 @@ def test_the_bundle_opens_and_says_what_was_exported(exported: ExportResult) -> 
     assert [entry.name for entry in manifest.configurations] == ["w2", "w4", "mixed", "w8"]
     assert [entry.cost for entry in manifest.configurations] == sorted(entry.cost for entry in manifest.configurations)
     assert manifest.configurations[-1].cost == 1
+    slowest = max(entry.latency_ms for entry in manifest.configurations)
+    assert manifest.configurations[0].cost == manifest.configurations[0].latency_ms / slowest
+    assert all(entry.cost >= entry.latency_ms / slowest for entry in manifest.configurations)
+    assert manifest.estimator.cost == manifest.estimator.latency_ms / slowest > 0
+    assert {entry.shrink for entry in manifest.configurations} == {1}
     assert manifest.configurations[0].bits["conv0"] == 8
     assert set(manifest.configurations[0].bits.values()) == {2, 8}
     assert manifest.baselines == {"fp32": "baselines/fp32.onnx", "ort-int8": "baselines/ort-int8.onnx"}
@@ -51,6 +56,16 @@ def test_parity_and_latency_are_recorded(exported: ExportResult) -> None:
         assert (entry.parity.images, entry.parity.top1_agreement) == (24, 1.0)
         assert entry.parity.max_abs_logit_difference == 0
         assert entry.latency_ms > 0
+
+
+def test_policies_are_calibrated(exported: ExportResult) -> None:
+    """Both are there, the default price is a point of the default one, and what does not pay is noted."""
+    manifest = exported.manifest
+    curve = manifest.policy(manifest.default_policy).curve
+    assert manifest.default_price in [point.price for point in curve]
+    best = max(point.accuracy for point in curve)
+    assert manifest.policy(manifest.default_policy).at(manifest.default_price).accuracy >= best - 0.002
+    assert all("held-out images adapting does not surely pay" in note for note in manifest.notes)
 
 
 def test_four_configurations_take_less_than_the_float_network(exported: ExportResult) -> None:

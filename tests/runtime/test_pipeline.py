@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import DqmqError, ImageError, InputError
 from dqmq_deploy.images import Pixels, Source
-from dqmq_deploy.runtime.dispatcher import Dispatcher
+from dqmq_deploy.runtime.dispatcher import Dispatcher, Task
 from dqmq_deploy.runtime.pipeline import Pipeline
 from dqmq_deploy.runtime.prediction import Prediction
 from tests.tiny_bundle import HEIGHT, WIDTH, pictures
@@ -26,33 +26,39 @@ PIXELS, LABELS = pictures(150, seed=8)
 class FailingDispatcher(Dispatcher):
     """A dispatcher whose graphs or estimator fail on the pictures that are told."""
 
-    def __init__(self, bundle: Bundle, graph: set[int], estimator: set[int]) -> None:
-        super().__init__(bundle)
+    def __init__(self, bundle: Bundle, price: float, graph: set[int], estimator: set[int], soon: bool) -> None:
+        super().__init__(bundle, price=price)
+        self._soon = soon
         self._graph = {PIXELS[index].tobytes() for index in graph}
         self._estimator = {PIXELS[index].tobytes() for index in estimator}
 
-    def route(self, pixels: Pixels) -> Any:
+    def route(self, pixels: Pixels, decode_ms: float | Sequence[float] = 0.0) -> list[Task]:
         """As ever, or fail."""
         if self._estimator.intersection(picture.tobytes() for picture in pixels):
             raise RuntimeError("no estimate\nfor this one")
-        return super().route(pixels)
+        return super().route(pixels, decode_ms)
 
-    def run_route(self, route: int, pixels: Pixels, *rest: Any) -> list[Prediction]:
-        """As ever, or fail."""
-        if self._graph.intersection(picture.tobytes() for picture in pixels):
+    def run(self, tasks: Sequence[Task]) -> list[Prediction | Task]:
+        """As ever, or fail, in the second graph of an image as in its first."""
+        if any(task.pixels.tobytes() in self._graph and (task.onward is None or self._soon) for task in tasks):
             raise MemoryError("no room")
-        return super().run_route(route, pixels, *rest)
+        return super().run(tasks)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
-def test_order_and_completeness_under_random_failures(tiny_bundle: Bundle, data: st.DataObject) -> None:
+def test_order_and_completeness_under_random_failures(
+    tiny_bundle: Bundle, escalating_bundle: Bundle, data: st.DataObject
+) -> None:
     """One outcome for each image, in order; an error only where something failed, the right answer everywhere else."""
+    bundle = data.draw(st.sampled_from([tiny_bundle, escalating_bundle]))
+    price = data.draw(st.sampled_from([0.0, 0.2]))
+    soon = data.draw(st.booleans())
     count = data.draw(st.integers(0, 150))
     subset = st.sets(st.integers(0, 149), max_size=20)
     unreadable, graph, estimator = data.draw(subset), data.draw(subset), data.draw(subset)
     max_batch = data.draw(st.integers(1, 20))
-    dispatcher = FailingDispatcher(tiny_bundle, graph, estimator)
+    dispatcher = FailingDispatcher(bundle, price, graph, estimator, soon)
     pipeline = Pipeline(
         dispatcher,
         decoders=data.draw(st.integers(1, 3)),
@@ -65,7 +71,7 @@ def test_order_and_completeness_under_random_failures(tiny_bundle: Bundle, data:
     ]
     answers = list(pipeline.run(sources))
     assert [name for name, _ in answers] == [f"{index}" for index in range(count)]
-    expected = Dispatcher(tiny_bundle).classify_batch(PIXELS)
+    expected = Dispatcher(bundle, price=price).classify_batch(PIXELS)
     failed = 0
     for index, (_, outcome) in enumerate(answers):
         if index in unreadable:
@@ -73,17 +79,22 @@ def test_order_and_completeness_under_random_failures(tiny_bundle: Bundle, data:
         elif index in estimator:
             assert str(outcome) == "the estimator failed: RuntimeError: no estimate for this one"
         elif isinstance(outcome, Prediction):
-            assert index not in graph
-            assert (outcome.class_index, outcome.config) == (expected[index].class_index, expected[index].config)
+            found = expected[index]
+            undecided = bundle is escalating_bundle and found.config == "w2"
+            assert index not in graph or (undecided and not soon)
+            assert (outcome.class_index, outcome.config) == (found.class_index, found.config)
+            assert outcome.escalated == found.escalated
+            assert outcome.score == pytest.approx(found.score, abs=1e-6)
         else:
             assert isinstance(outcome, DqmqError)
             failed += 1
     assert failed <= max_batch * (len(graph) + len(estimator))
 
 
-def test_in_flight_is_bounded(tiny_bundle: Bundle) -> None:
+@pytest.mark.parametrize("escalate", [False, True])
+def test_in_flight_is_bounded(tiny_bundle: Bundle, escalate: bool) -> None:
     """No more images are taken from the source than may be in flight, however long it is."""
-    pipeline = Pipeline(Dispatcher(tiny_bundle), decoders=2, workers=1, max_batch=4)
+    pipeline = Pipeline(Dispatcher(tiny_bundle, escalate=escalate), decoders=2, workers=1, max_batch=4)
     taken = 0
 
     def source() -> Iterator[tuple[str, Source]]:
@@ -107,6 +118,27 @@ def test_a_rare_route_does_not_hold_up_the_rest(tiny_bundle: Bundle) -> None:
     configs = [outcome.config for _, outcome in pipeline.run(sources) if isinstance(outcome, Prediction)]
     assert time.perf_counter() - start < 10
     assert configs == ["w8"] + ["w2"] * 400
+
+
+def test_what_escalates_goes_together_at_the_end(escalating_bundle: Bundle) -> None:
+    """The last images that escalate wait for those that may join them, and no longer."""
+    dark = np.full((HEIGHT, WIDTH, 3), (30, 5, 5), np.uint8)
+    sizes = []
+
+    class Counting(Dispatcher):
+        def run(self, tasks: Sequence[Task]) -> list[Prediction | Task]:
+            """As ever, and count."""
+            sizes.append((tasks[0].route, len(tasks)))
+            return super().run(tasks)
+
+    pipeline = Pipeline(
+        Counting(escalating_bundle, price=0.0), decoders=1, workers=2, max_batch=16, max_delay_ms=60_000
+    )
+    start = time.perf_counter()
+    found = [outcome for _, outcome in pipeline.run([("dark", dark)] * 40)]
+    assert time.perf_counter() - start < 10
+    assert all(isinstance(outcome, Prediction) and outcome.escalated for outcome in found)
+    assert sorted(sizes) == [(0, 8), (0, 16), (0, 16), (3, 8), (3, 16), (3, 16)]
 
 
 def test_a_slow_source_is_answered_meanwhile(tiny_bundle: Bundle) -> None:

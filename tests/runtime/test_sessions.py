@@ -28,6 +28,18 @@ def test_latency_is_measured_for_what_is_loaded(tiny_bundle: Bundle) -> None:
     assert min(graph_ms.values()) > 0
 
 
+def test_more_is_loaded_when_asked_for(tiny_bundle: Bundle) -> None:
+    """Nothing at first; what is there stays as it is."""
+    sessions = Sessions(tiny_bundle, configurations=[], estimator=False)
+    assert (sessions.loaded, sessions.has_estimator) == ((), False)
+    sessions.load([2], estimator=False)
+    kept = sessions._graphs[2]
+    assert sessions.latency_ms(seconds=0.01)[0] == 0
+    sessions.load([0, 2], estimator=True)
+    assert (sessions.loaded, sessions.has_estimator) == ((0, 2), True)
+    assert sessions._graphs[2] is kept
+
+
 def test_class_count_must_fit_the_graphs(tmp_path: Path) -> None:
     """A manifest of four classes over graphs of three is refused, naming the graph."""
     write_tiny_bundle(tmp_path / "four.dqmq", ["red", "green", "blue", "grey"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,21 @@ def test_resume_after_a_kill(many_pictures: Path, tiny_bundle_path: Path, tmp_pa
         assert [*map(timeless, read_json_lines(output))] == [*map(timeless, read_json_lines(whole))]
     again = serve(ServeJob(many_pictures, tiny_bundle_path, output, resume=True, labels="folders"))
     assert (again.resumed, again.images, again.accuracy) == (4500, 0, expected.accuracy)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_resume_where_nobody_asked_the_estimator(
+    picture_folder: Path, escalating_bundle_path: Path, tmp_path: Path, ending: str
+) -> None:
+    """Records without a quality, and those of images seen twice, are read back as they were."""
+    output = tmp_path / f"results.{ending}"
+    job = ServeJob(picture_folder, escalating_bundle_path, output, price=0.0, labels="folders")
+    whole = serve(job)
+    output.write_bytes(b"".join(output.read_bytes().splitlines(keepends=True)[:50]))
+    resumed = serve(replace(job, resume=True))
+    assert resumed.resumed + resumed.images == 90 and 49 <= resumed.resumed <= 50
+    for name in ("accuracy", "escalated", "mean_cost", "by_quality", "by_route"):
+        assert getattr(resumed, name) == getattr(whole, name)
 
 
 def test_resume_without_an_earlier_run(picture_folder: Path, tiny_bundle_path: Path, tmp_path: Path) -> None:

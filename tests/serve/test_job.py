@@ -48,24 +48,53 @@ def test_records_in_the_order_of_sorted_paths(picture_folder: Path, tiny_bundle_
         assert min(record[clock] for clock in CLOCKS) > 0
 
 
-def test_csv_and_parquet_hold_the_same(picture_folder: Path, tiny_bundle_path: Path, tmp_path: Path) -> None:
-    """All three formats hold the same records, errors included."""
+@pytest.mark.parametrize("price", [0.0, 0.2])
+def test_a_job_that_escalates(picture_folder: Path, escalating_bundle_path: Path, tmp_path: Path, price: float) -> None:
+    """Records say what was seen twice; the summary counts it, both graphs' cost, and the estimator's where asked."""
+    output = tmp_path / "results.jsonl"
+    summary = serve(ServeJob(picture_folder, escalating_bundle_path, output, price=price, labels="folders"))
+    bundle = Bundle.open(escalating_bundle_path)
+    dispatcher = Dispatcher(bundle, price=price)
+    records = read_json_lines(output)
+    spent = []
+    for record in records:
+        assert tuple(record) == FIELDS
+        expected = dispatcher(picture_folder / record["image"])
+        assert (record["config"], record["escalated"]) == (expected.config, expected.escalated)
+        assert record["score"] == pytest.approx(expected.score, abs=1e-5)
+        assert (record["quality"] is None) == (price == 0)
+        spent.append(dispatcher.cost[dispatcher.configurations.index(record["config"])])
+        spent[-1] += dispatcher.cost[0] * record["escalated"]
+    escalated = sum(record["escalated"] for record in records)
+    assert 0 < escalated < len(records)
+    assert (summary.policy, summary.escalated) == ("escalate", escalated / len(records))
+    asked = bundle.manifest.estimator.cost if price else 0.0
+    assert summary.mean_cost == pytest.approx(sum(spent) / len(spent) + asked)
+    assert sum(group.images for group in summary.by_quality) == (90 if price else 0)
+    forced = serve(ServeJob(picture_folder, escalating_bundle_path, output, price=price, escalate=False))
+    assert (forced.policy, forced.escalated) == ("route", 0.0)
+
+
+def test_csv_and_parquet_hold_the_same(picture_folder: Path, escalating_bundle_path: Path, tmp_path: Path) -> None:
+    """All three formats hold the same records, errors included; no quality is an empty cell."""
     images = tmp_path / "images"
     shutil.copytree(picture_folder, images)
     (images / "red" / "not, an\n image.png").write_text("no")
     for ending in ("jsonl", "csv", "parquet"):
-        serve(ServeJob(images, tiny_bundle_path, tmp_path / f"results.{ending}"))
+        serve(ServeJob(images, escalating_bundle_path, tmp_path / f"results.{ending}", price=0.0))
     expected = [timeless(record) for record in read_json_lines(tmp_path / "results.jsonl")]
     with open(tmp_path / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
     assert [timeless({key: cell for key, cell in row.items() if cell}) for row in rows] == [
-        {key: str(value) for key, value in record.items()} for record in expected
+        {key: str(value) for key, value in record.items() if value is not None} for record in expected
     ]
     table = pyarrow.parquet.read_table(tmp_path / "results.parquet").to_pylist()
     assert tuple(table[0]) == COLUMNS
     assert [row["image"] for row in table] == [record["image"] for record in expected]
     assert [row["label"] for row in table] == [record.get("label") for record in expected]
+    assert [row["escalated"] for row in table] == [record.get("escalated") for record in expected]
+    assert {row["quality"] for row in table} == {None}
     assert sum(row["error"] is not None for row in table) == 1
     assert not list(tmp_path.glob(".*"))
 
@@ -89,11 +118,14 @@ def test_labels_by_folder(picture_folder: Path, tiny_bundle_path: Path, tmp_path
     output = tmp_path / "results.jsonl"
     summary = serve(ServeJob(picture_folder, tiny_bundle_path, output, labels="folders", config="w2"))
     records = read_json_lines(output)
+    assert {record["quality"] for record in records} == {None}
     right = [record["image"].split("/")[0] == record["label"] for record in records]
     assert summary.accuracy == sum(right) / 90
     assert 45 < sum(right) < 90
     assert [group.name for group in summary.by_quality] == ["below 0.5", "0.5 to 0.8", "0.8 to 0.95", "0.95 and above"]
-    assert sum(group.right or 0 for group in summary.by_quality) == sum(right)
+    assert sum(group.images for group in summary.by_quality) == 0  # nobody asked the estimator
+    assert (summary.policy, summary.escalated) == (None, 0.0)
+    assert summary.mean_cost == pytest.approx(0.1808, abs=1e-4)
     by_route = {group.name: group for group in summary.by_route}
     assert list(by_route) == ["w2", "w3", "w4", "w8"]
     assert (by_route["w2"].images, by_route["w2"].right, by_route["w2"].share) == (90, sum(right), 1.0)
@@ -102,7 +134,9 @@ def test_labels_by_folder(picture_folder: Path, tiny_bundle_path: Path, tmp_path
     adaptive = serve(ServeJob(picture_folder, tiny_bundle_path, output, labels="folders"))
     assert adaptive.accuracy is not None
     assert adaptive.accuracy > sum(right) / 90
-    assert adaptive.price == 0.2
+    assert (adaptive.policy, adaptive.price, adaptive.escalated) == ("route", 0.2, 0.0)
+    right = [record["image"].split("/")[0] == record["label"] for record in read_json_lines(output)]
+    assert sum(group.right or 0 for group in adaptive.by_quality) == sum(right)
     json.dumps(adaptive.to_dict(), allow_nan=False)
 
 

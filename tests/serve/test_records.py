@@ -30,3 +30,9 @@ def test_numbers_that_are_none() -> None:
     """JSON has no word for them, so such an answer is an error."""
     for wrong in (replace(FOUND, score=float("nan")), replace(FOUND, quality=float("inf"))):
         assert "no finite number" in to_record("x.png", wrong)["error"]
+
+
+def test_where_the_estimator_was_not_asked() -> None:
+    """There is no quality to tell, and nothing wrong with that."""
+    record = to_record("x.png", replace(FOUND, quality=None, p_right=(), escalated=True))
+    assert record["quality"] is None and record["escalated"] is True

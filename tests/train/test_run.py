@@ -99,7 +99,6 @@ def test_a_finished_checkpoint_is_complete(finished: Finished) -> None:
     assert evidence.p_right.shape[1] == count
     assert 0 <= evidence.p_right.min() <= evidence.p_right.max() <= 1
     assert 1 / len(compiled.classes) <= evidence.score.min() <= evidence.score.max() <= 1
-    assert compiled.default_price >= 0
     plan = compiled.float_plan()
     assert plan is not None
     assert plan.class_count == len(compiled.estimator_plan().head_bias) + len(CLASSES) - count
@@ -213,12 +212,12 @@ def test_an_unfinished_or_damaged_checkpoint_cannot_be_opened_for_export(finishe
     checkpoint.save(path, {key: value for key, value in content.items() if key != "configurations"})
     with pytest.raises(CheckpointError, match=r"c\.pt: its training has not finished; go on with .*--resume"):
         open_compiled(path)
-    for key in ("structure", "state", "estimator", "layers", "calibration", "curve", "preprocessing", "default_price"):
+    for key in ("structure", "state", "estimator", "layers", "calibration", "curve", "preprocessing"):
         wrongs: tuple[Any, ...] = (None, {}, 5, [])
         for wrong in wrongs:
             checkpoint.save(path, {**content, key: wrong})
-            if (key, wrong) in (("layers", {}), ("layers", []), ("default_price", 5)):
-                continue  # these are values of the right kind
+            if (key, wrong) in (("layers", {}), ("layers", [])):
+                continue  # no layers are layers, too
             with pytest.raises(CheckpointError, match=r"c\.pt: damaged, its parts do not fit together"):
                 open_compiled(path)
 

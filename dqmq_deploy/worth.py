@@ -1,0 +1,108 @@
+"""Whether choosing image by image pays: a way of dispatching against fixed configurations in the same mean time.
+
+Without any choosing, too, one can have any mean time between two configurations: each image goes to one of the two at
+random, in such shares that the mean comes out. The best such pair is what a dispatcher has to beat; to beat the dearest
+configuration on price, or the cheapest on accuracy, takes none.
+
+Intervals are normal approximations over images and paired: both sides answer the same images. What an image cost more
+or less than the mean is set off along the opponent's slope, so that mean times that are equal only by chance count.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dqmq_deploy.routing import Bools, Floats, Outcome
+
+Z95 = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference of two accuracies, -1 to 1, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Two of several ways at random: ``share`` of the images go ``upper``, the others ``lower``.
+
+    ``slope`` is the accuracy that a little more cost would buy, 0 where all of it is on one way.
+    """
+
+    lower: int
+    upper: int
+    share: float
+    slope: float
+
+
+def mean_gain(values: npt.NDArray[np.float64]) -> Gain:
+    """The mean of ``values`` ``[N]``, each image's difference.
+
+    >>> mean_gain(np.zeros(9))
+    Gain(difference=0.0, low=0.0, high=0.0)
+    """
+    mean = float(values.mean())
+    half = Z95 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return Gain(mean, mean - half, mean + half)
+
+
+def best_mix(accuracy: Floats, cost: Floats, budget: float) -> Mix:
+    """The most accurate mix of two ways of mean ``accuracy`` and ``cost`` ``[M]`` that costs at most ``budget``.
+
+    Where even the cheapest costs more, it is that one.
+
+    >>> best_mix(np.array([0.75, 0.875, 0.8]), np.array([0.25, 0.75, 1.0]), budget=0.375)
+    Mix(lower=0, upper=1, share=0.25, slope=0.25)
+    """
+    accuracy, cost = np.asarray(accuracy, np.float64), np.asarray(cost, np.float64)
+    budget = max(budget, float(cost.min()))
+    gap = cost[np.newaxis] - cost[:, np.newaxis]  # of [lower, upper]
+    fits = cost <= budget
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(gap > 0, np.clip((budget - cost[:, np.newaxis]) / gap, 0.0, 1.0), 0.0)
+        reached = (1 - share) * accuracy[:, np.newaxis] + share * accuracy[np.newaxis]
+    lower, upper = np.unravel_index(np.where(fits[:, np.newaxis], reached, -np.inf).argmax(), gap.shape)
+    part = float(share[lower, upper])
+    slope = float((accuracy[upper] - accuracy[lower]) / gap[lower, upper]) if 0 < part < 1 else 0.0
+    return Mix(int(lower), int(upper), part, slope)
+
+
+def against_static(outcome: Outcome, right: Bools, cost: Floats) -> tuple[Gain, Mix]:
+    """What ``outcome`` gains on the best mix of fixed configurations in its mean cost, and that mix.
+
+    ``right`` ``[N, K]`` tells whether each configuration alone is right on the same images, ``cost`` ``[K]`` its cost.
+    """
+    budget = float(outcome.cost.mean())
+    mix = best_mix(right.mean(axis=0), cost, budget)
+    static = (1 - mix.share) * right[:, mix.lower] + mix.share * right[:, mix.upper]
+    return mean_gain(outcome.right - static - mix.slope * (outcome.cost - budget)), mix
+
+
+def over_budgets(outcomes: Sequence[Outcome], budgets: Sequence[float]) -> npt.NDArray[np.float64]:
+    """What the best mix of ``outcomes`` is right on, mean over ``budgets``; for each image, ``[N]``.
+
+    Its mean is the area below accuracy over mean cost, and the difference of two such arrays is paired.
+    """
+    right = np.stack([outcome.right for outcome in outcomes], axis=1).astype(np.float64)
+    cost = np.stack([outcome.cost for outcome in outcomes], axis=1)
+    accuracy, mean_cost = right.mean(axis=0), cost.mean(axis=0)
+    total = np.zeros(len(right))
+    for budget in budgets:
+        mix = best_mix(accuracy, mean_cost, budget)
+        spent = (1 - mix.share) * cost[:, mix.lower] + mix.share * cost[:, mix.upper]
+        total += (1 - mix.share) * right[:, mix.lower] + mix.share * right[:, mix.upper]
+        total -= mix.slope * (spent - spent.mean())
+    return total / len(budgets)

@@ -140,22 +140,31 @@ def run_route(evidence: Evidence, cost: Floats, estimator_cost: float, price: fl
     return Outcome(evidence.right[np.arange(len(route)), route], np.asarray(cost[route] + estimator_cost, np.float64))
 
 
-def best_cascade(evidence: Evidence, cost: Floats, estimator_cost: float, price: float, skips: int = 12) -> Cascade:
+def best_cascade(
+    evidence: Evidence,
+    cost: Floats,
+    estimator_cost: float,
+    price: float,
+    skips: int = 12,
+    pair: tuple[int, int] | None = None,
+) -> Cascade:
     """The cascade of the greatest utility on ``evidence`` at ``price``, over all pairs, thresholds and ``skips`` skips.
+
+    With ``pair``, over those of its first and last configuration alone.
 
     For a pair and a skip the best threshold is found exactly: with images by rising score, utility as a function of how
     many escalate is a running sum.
     """
     best, most = Cascade(0, 0, 0.0), -np.inf
     count = evidence.score.shape[1]
-    for first in range(count):
+    for first in range(count) if pair is None else pair[:1]:
         chances = np.asarray(evidence.p_right[:, first], np.float64)
         order = np.argsort(evidence.score[:, first], kind="stable")
         score = np.asarray(evidence.score[order, first], np.float64)
         cuts = np.concatenate([[True], score[1:] > score[:-1], [True]])[: len(score) + 1]  # equal scores stay together
         lines = np.concatenate([[0.0], np.quantile(chances, np.linspace(0, 0.6, skips + 1)[1:])])
         alone = evidence.pair_right[order, first, first].astype(np.float64)
-        for last in range(first, count):
+        for last in range(first, count) if pair is None else pair[1:]:
             gain = evidence.pair_right[order, first, last] - alone - price * cost[last]
             direct = evidence.pair_right[order, last, last] - price * cost[last]
             stay = alone - price * cost[first]

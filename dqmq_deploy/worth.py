@@ -80,15 +80,9 @@ def best_mix(accuracy: Floats, cost: Floats, budget: float) -> Mix:
     return Mix(int(lower), int(upper), part, slope)
 
 
-def against_static(outcome: Outcome, right: Bools, cost: Floats) -> tuple[Gain, Mix]:
-    """What ``outcome`` gains on the best mix of fixed configurations in its mean cost, and that mix.
-
-    ``right`` ``[N, K]`` tells whether each configuration alone is right on the same images, ``cost`` ``[K]`` its cost.
-    """
-    budget = float(outcome.cost.mean())
-    mix = best_mix(right.mean(axis=0), cost, budget)
-    static = (1 - mix.share) * right[:, mix.lower] + mix.share * right[:, mix.upper]
-    return mean_gain(outcome.right - static - mix.slope * (outcome.cost - budget)), mix
+def static_outcomes(right: Bools, cost: Floats) -> list[Outcome]:
+    """Each configuration for all images, of ``right`` ``[N, K]`` and ``cost`` ``[K]``."""
+    return [Outcome(right[:, k], np.full(len(right), float(cost[k]))) for k in range(len(cost))]
 
 
 def over_budgets(outcomes: Sequence[Outcome], budgets: Sequence[float]) -> npt.NDArray[np.float64]:

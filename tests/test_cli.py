@@ -130,6 +130,29 @@ def test_train_writes_a_checkpoint_and_shows_it(picture_folder: Path, tmp_path: 
     assert "finished" in error_line(again)
 
 
+def test_from_training_to_results_with_a_shrunk_picture(picture_folder: Path, tmp_path: Path) -> None:
+    """However little the network is worth: the bundle says what each configuration sees, and serves both ways."""
+    recipe, checkpoint, bundle = tmp_path / "recipe.toml", tmp_path / "checkpoint.pt", tmp_path / "tiny.dqmq"
+    recipe.write_text(TINY_RECIPE)
+    train = ("train", recipe, "--data", picture_folder, "-o", checkpoint, "--set", "data.shrinks=[1, 2]")
+    result = run(*train)
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r" 8x8 ", result.stdout) and re.search(r" 16x16 ", result.stdout)
+    result = run("export", checkpoint, "-o", bundle)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(run("inspect", bundle, "--json").stdout)
+    assert {entry["shrink"] for entry in found["configurations"]} == {1, 2}
+    assert [f"note: {note}\n" for note in found["notes"]] == result.stderr.splitlines(keepends=True)
+    costs = [entry["cost"] for entry in found["configurations"]]
+    assert costs == sorted(costs) and costs[-1] == 1
+    for policy in ("--escalate", "--no-escalate"):
+        output = tmp_path / f"results{policy}.jsonl"
+        words = ("serve", "--images", picture_folder, "--bundle", bundle, "-o", output, policy, "--json")
+        summary = json.loads(run(*words).stdout)
+        assert (summary["images"], summary["errors"]) == (90, 0)
+        assert summary["policy"] == {"--escalate": "escalate", "--no-escalate": "route"}[policy]
+
+
 def test_train_names_the_nearest_key_of_a_recipe(picture_folder: Path, tmp_path: Path) -> None:
     """A misspelt setting is refused before any work."""
     recipe = tmp_path / "recipe.toml"

@@ -181,6 +181,19 @@ def test_half_precision_does_not_move_a_threshold() -> None:
     assert cascade.skipped(np.array([[low, 0], [high, 0]], np.float16)).tolist() == [True, False]
 
 
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, PRICES)
+def test_the_best_of_a_pair_is_the_best_of_that_pair(seed: int, price: float) -> None:
+    """Over all pairs the best of them is the best of all."""
+    found, cost = evidence(seed), costs(seed)
+    pairs = [(first, last) for first in range(3) for last in range(first, 3)]
+    fitted = [best_cascade(found, cost, 0.02, price, pair=pair) for pair in pairs]
+    assert [(cascade.first, cascade.last) for cascade in fitted] == pairs
+    utilities = [run_cascade(cascade, found, cost, 0.02).utility(price) for cascade in fitted]
+    best = run_cascade(best_cascade(found, cost, 0.02, price), found, cost, 0.02).utility(price)
+    assert best == pytest.approx(max(utilities), abs=1e-9)
+
+
 def test_a_cascade_asks_the_estimator_only_to_skip() -> None:
     """Without a skip it is not worth running."""
     assert not Cascade(0, 1, 0.9).asks_estimator

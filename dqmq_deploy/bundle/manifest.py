@@ -112,7 +112,7 @@ class PricePoint:
 
     The other keys belong to ``escalate`` alone: the cascade, ``first`` and ``last`` by name; the share of images that
     are run twice, and the share that goes to ``last`` at once. There ``accuracy`` is told by halves: on each half of
-    the images, of the cascade that suits the other half best; all else is of the cascade that suits all of them.
+    the images, of the threshold and skip that suit the other half best; all else is of those that suit all images.
     """
 
     price: float

@@ -1,20 +1,23 @@
 """How a bundle dispatches unless told otherwise, and whether that pays: decided on held-out images.
 
-The default policy is ``escalate``, which mostly does without the estimator, unless ``route`` is surely more accurate in
-the same mean time: its accuracy over mean time, averaged from the cheapest configuration's time to the dearest's, lies
-above that of ``escalate`` with the whole of its paired 95 % interval.
+Ways are compared by their accuracy over mean time, averaged over mean times from the cheapest configuration's to the
+dearest's, with a paired 95 % interval.
 
-The default price is the highest whose accuracy is within 0.2 points of the best on the default policy's curve.
+- The default policy is ``escalate``, which mostly does without the estimator, unless ``route`` is surely better.
+- The default price is the highest whose accuracy is within 0.2 points of the best on the default policy's curve.
+- Where the default policy is not surely better than fixed configurations, mixed by chance to the same mean time, a note
+  says so; another where the default price leaves all images to one configuration.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from dqmq_deploy.bundle.manifest import PolicyEntry
 from dqmq_deploy.export.curve import Calibrated, Expenses, calibrate_escalation, calibrate_route
-from dqmq_deploy.routing import Evidence
-from dqmq_deploy.worth import against_static, mean_gain, over_budgets
+from dqmq_deploy.routing import Evidence, Outcome
+from dqmq_deploy.worth import Gain, mean_gain, over_budgets, static_outcomes
 
 TOLERANCE = 0.002
 """Accuracy that the default price may give up against the best."""
@@ -30,17 +33,16 @@ class Calibration:
     policies: list[PolicyEntry]
     default_policy: str
     default_price: float
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def calibrate(evidence: Evidence, expenses: Expenses) -> Calibration:
     """Both policies' curves, the defaults, and a note where adapting does not pay."""
     escalate, route = calibrate_escalation(evidence, expenses), calibrate_route(evidence, expenses)
-    chosen = route if _is_better(route, escalate, expenses) else escalate
+    chosen = route if _gain(route.outcomes, escalate.outcomes, expenses).is_sure else escalate
     price = default_price(chosen.policy)
-    return Calibration(
-        [escalate.policy, route.policy], chosen.policy.name, price, _notes(chosen, price, evidence, expenses)
-    )
+    notes = [*_pays(chosen, evidence, expenses), *_adapts(chosen.policy, price)]
+    return Calibration([escalate.policy, route.policy], chosen.policy.name, price, notes)
 
 
 def default_price(policy: PolicyEntry) -> float:
@@ -49,22 +51,26 @@ def default_price(policy: PolicyEntry) -> float:
     return max(point.price for point in policy.curve if point.accuracy >= least)
 
 
-def _is_better(one: Calibrated, other: Calibrated, expenses: Expenses) -> bool:
+def _gain(one: Sequence[Outcome], other: Sequence[Outcome], expenses: Expenses) -> Gain:
+    """What ``one`` way gains on the ``other`` in the same mean times."""
     cheapest, dearest = float(expenses.cost[0]), float(expenses.cost[-1])
     budgets = np.linspace(min(cheapest + expenses.estimator_cost, dearest), dearest, BUDGETS).tolist()
-    return mean_gain(over_budgets(one.outcomes, budgets) - over_budgets(other.outcomes, budgets)).is_sure
+    return mean_gain(over_budgets(one, budgets) - over_budgets(other, budgets))
 
 
-def _notes(chosen: Calibrated, price: float, evidence: Evidence, expenses: Expenses) -> list[str]:
-    outcome = chosen.outcomes[chosen.prices.index(price)]
-    gain, mix = against_static(outcome, evidence.right, expenses.cost)
+def _pays(chosen: Calibrated, evidence: Evidence, expenses: Expenses) -> list[str]:
+    gain = _gain(chosen.outcomes, static_outcomes(evidence.right, expenses.cost), expenses)
     if gain.is_sure:
         return []
-    names = [expenses.names[index] for index in sorted({mix.lower, mix.upper} if mix.share else {mix.lower})]
-    accuracy = 100 * outcome.right.mean()
     return [
-        f"on {len(outcome.right)} held-out images adapting does not surely pay: at price {price:.4g} policy "
-        f"'{chosen.policy.name}' is right on {accuracy:.2f} %, {100 * gain.difference:+.2f} points (95 % interval "
-        f"{100 * gain.low:+.2f} to {100 * gain.high:+.2f}) from what {' and '.join(names)} reach by chance in the same "
-        f"mean time; compare with --config {names[-1]}"
+        f"adapting does not surely pay on {len(evidence.score)} held-out images: policy '{chosen.policy.name}' differs "
+        f"by {100 * gain.difference:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}) from "
+        "fixed configurations mixed by chance to the same mean time"
     ]
+
+
+def _adapts(policy: PolicyEntry, price: float) -> list[str]:
+    ends = [name for name, share in policy.at(price).mix.items() if share]
+    if len(ends) > 1 or policy.at(price).escalated:
+        return []
+    return [f"at the default price {price:.4g} all images go to configuration '{ends[0]}' alone; a higher one adapts"]

@@ -3,9 +3,9 @@
 ``route``: every image has a few prices at which its route changes. The curve takes 0, quantiles of those prices over
 all images, and the price from which on everything goes to the cheapest: evenly spaced in what happens, not in price.
 
-``escalate``: a cascade is fitted at each of a ladder of prices. A threshold fitted and judged on the same images
-flatters itself, so accuracy is told by halves: on each half of the images, of the cascade fitted to the other. The one
-that is kept is fitted to all.
+``escalate``: a cascade is fitted at each of a ladder of prices, to all images. Judged on the same images it would
+flatter itself, so its accuracy is told by halves: on each half of the images, of the threshold and the skip that are
+fitted to the other half, for the same two configurations.
 
 Costs are measured times over that of the slowest configuration, the estimator's among them.
 """
@@ -46,10 +46,9 @@ class Expenses:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A policy, and what held-out images make of it at each of ``prices``."""
+    """A policy, and what each point of its curve comes to, image by image."""
 
     policy: PolicyEntry
-    prices: list[float]
     outcomes: list[Outcome]
 
 
@@ -70,21 +69,23 @@ def calibrate_route(evidence: Evidence, expenses: Expenses) -> Calibrated:
                 mix=dict(zip(expenses.names, seen.tolist(), strict=True)),
             )
         )
-    return Calibrated(PolicyEntry(ROUTE, points), prices, outcomes)
+    return Calibrated(PolicyEntry(ROUTE, points), outcomes)
 
 
 def calibrate_escalation(evidence: Evidence, expenses: Expenses) -> Calibrated:
     """The best cascade at each price, one point where it changes."""
     cost, estimator_cost = expenses.cost, expenses.estimator_cost
     prices = [0.0, *np.round(np.geomspace(1e-4, 1 / cost[0], POINTS - 1), 6).tolist()]
-    outcomes = [told_by_halves(evidence, cost, estimator_cost, price) for price in prices]
+    outcomes: list[Outcome] = []
     points: list[PricePoint] = []
     before = None
-    for price, outcome in zip(prices, outcomes, strict=True):
+    for price in prices:
         cascade = best_cascade(evidence, cost, estimator_cost, price)
         if cascade == before:
             continue
         before = cascade
+        outcome = told_by_halves(evidence, cost, estimator_cost, price, (cascade.first, cascade.last))
+        outcomes.append(outcome)
         skipped = cascade.skipped(evidence.p_right)
         again = ~skipped & cascade.escalated(evidence.score[:, cascade.first])
         ends = _shares(np.where(skipped | again, cascade.last, cascade.first), len(cost))
@@ -104,17 +105,19 @@ def calibrate_escalation(evidence: Evidence, expenses: Expenses) -> Calibrated:
                 skipped=float(skipped.mean()),
             )
         )
-    return Calibrated(PolicyEntry(ESCALATE, points), prices, outcomes)
+    return Calibrated(PolicyEntry(ESCALATE, points), outcomes)
 
 
-def told_by_halves(evidence: Evidence, cost: Floats, estimator_cost: float, price: float) -> Outcome:
-    """Even and odd images, each answered by the cascade that suits the others best."""
+def told_by_halves(
+    evidence: Evidence, cost: Floats, estimator_cost: float, price: float, pair: tuple[int, int]
+) -> Outcome:
+    """Even and odd images, each answered by the cascade of ``pair`` that suits the others best."""
     count = len(evidence.score)
     right, spent = np.zeros(count, np.bool_), np.zeros(count)
     for half in (0, 1):
         fitted = _rows(evidence, slice(1 - half, None, 2)) if count > 1 else evidence
         found = run_cascade(
-            best_cascade(fitted, cost, estimator_cost, price),
+            best_cascade(fitted, cost, estimator_cost, price, pair=pair),
             _rows(evidence, slice(half, None, 2)),
             cost,
             estimator_cost,

@@ -168,28 +168,29 @@ class Dispatcher:
             p_right = self._sessions.p_right(pixels)[0]
         if cascade is None:
             route = int((p_right - price * self.cost).argmax())  # type: ignore[operator]
-        else:
-            route = cascade.last if p_right is not None and cascade.skipped(p_right) else cascade.first
-        task = Task(pixels[0], route, cascade, () if p_right is None else tuple(p_right.tolist()), 0.0, 0.0)
-        routed = time.perf_counter()
-        logits = self._sessions.logits(route, pixels)
-        best, score = _winners(logits)
-        escalated = task.escalates(score[0])
-        if escalated:
-            assert cascade is not None
+        elif p_right is not None and float(p_right[cascade.first]) < cascade.skip:
             route = cascade.last
-            best, score = _winners(combined(logits, self._sessions.logits(route, pixels)))
+        else:
+            route = cascade.first
+        routed = time.perf_counter()
+        logits = self._sessions.logits(route, pixels)[0]
+        best, score = _winner(logits)
+        escalated = cascade is not None and route == cascade.first < cascade.last and score < cascade.threshold
+        if escalated:
+            route = cascade.last  # type: ignore[union-attr]
+            best, score = _winner(combined(logits, self._sessions.logits(route, pixels)[0]))
         end = time.perf_counter()
+        chances = () if p_right is None else tuple(p_right.tolist())
         return Prediction(
-            self.classes[best[0]],
-            best[0],
-            score[0],
-            max(task.p_right, default=None),
+            self.classes[best],
+            best,
+            score,
+            max(chances, default=None),
             self.configurations[route],
             1e3 * (routed - decoded),
             1e3 * (end - routed),
             1e3 * (decoded - start),
-            task.p_right,
+            chances,
             escalated,
         )
 
@@ -315,6 +316,12 @@ class Dispatcher:
             named = {self.configurations[index]: value for index, value in graph_ms.items()}
             return price_for_latency(policy, max_latency_ms, estimator_ms, named)
         return manifest.default_price
+
+
+def _winner(logits: Floats) -> tuple[int, float]:
+    """The class of the highest of logits ``[C]``, and its softmax; much faster than the same for many."""
+    best = int(logits.argmax())
+    return best, 1 / float(np.exp(logits - logits[best]).sum(dtype=np.float64))
 
 
 def _winners(logits: Floats) -> tuple[list[int], list[float]]:

@@ -45,7 +45,6 @@ def outcomes(bundle: Bundle, images: Pixels, labels: npt.NDArray[np.int64]) -> O
         p_right=p_right,
         predicted=logits.argmax(axis=2),
         score=evidence.score,
-        pair_right=evidence.pair_right,
         baseline_predicted={},
         truth=labels,
         decode_ms=np.zeros(len(images)),

@@ -4,8 +4,11 @@ Two ways, and one knob for both, the *price*: accuracy one is willing to give up
 
     route      the estimator foretells p_right of every configuration; the image goes to  argmax p_right - price x cost
     escalate   the ``first`` configuration answers; where its score is below ``threshold``, ``last`` looks again and
-               both answers count. With ``skip`` above 0 the estimator is asked before: where it gives ``first`` a
+               has the last word. With ``skip`` above 0 the estimator is asked before: where it gives ``first`` a
                smaller chance than that, the image goes to ``last`` at once.
+
+Both answers together, by the mean of their log-softmax, were tried and dropped: configurations that share weights err
+alike (models/ablation.md).
 
 Plain NumPy: what training calibrates, export records, serving does and the report tells is one code. Symbols: N images,
 K configurations by rising cost, C classes.
@@ -33,27 +36,14 @@ def choose(p_right: Floats, cost: Floats, price: float) -> Routes:
     return routes
 
 
-def log_softmax(logits: Floats) -> npt.NDArray[np.float32]:
-    """Logarithm of the softmax along the last axis, float32 of the same shape."""
-    shifted = np.asarray(logits, np.float32) - logits.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float32)
-
-
-def combined(first: Floats, last: Floats) -> npt.NDArray[np.float32]:
-    """Two answers as one: the mean of their log-softmax, ``[..., C]``.
-
-    The cheap answer was paid for already; together the two are right more often than the dearer one alone.
-    """
-    return np.asarray((log_softmax(first) + log_softmax(last)) / 2, np.float32)
-
-
 def top_score(logits: Floats) -> npt.NDArray[np.float32]:
     """Softmax value of the highest of ``logits`` along the last axis.
 
     >>> top_score(np.zeros((1, 4), np.float32)).tolist()
     [0.25]
     """
-    return np.asarray(np.exp(log_softmax(logits).max(axis=-1)), np.float32)
+    shifted = np.asarray(logits, np.float32) - logits.max(axis=-1, keepdims=True)
+    return np.asarray(1 / np.exp(shifted).sum(axis=-1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -85,30 +75,16 @@ class Cascade:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What held-out images say, for calibration.
-
-    ``pair_right[:, i, j]`` tells whether configurations i and j together are right; its diagonal, each one alone.
-    """
+    """What held-out images say, for calibration."""
 
     p_right: npt.NDArray[np.floating]  # [N, K], the estimator's word
     score: npt.NDArray[np.floating]  # [N, K], softmax of each configuration's answer
-    pair_right: npt.NDArray[np.bool_]  # [N, K, K]
-
-    @property
-    def right(self) -> Bools:
-        """Whether each configuration alone is right, bool ``[N, K]``."""
-        return np.asarray(np.diagonal(self.pair_right, axis1=1, axis2=2))
+    right: npt.NDArray[np.bool_]  # [N, K], whether it is
 
 
 def evidence_of(p_right: Floats, logits: Floats, labels: npt.NDArray[np.integer]) -> Evidence:
     """The evidence in ``logits`` ``[N, K, C]`` of images with ``labels`` ``[N]`` and the estimator's ``p_right``."""
-    answers = log_softmax(logits)
-    count = answers.shape[1]
-    pair_right = np.empty((len(labels), count, count), np.bool_)
-    for i in range(count):
-        for j in range(i, count):
-            pair_right[:, i, j] = pair_right[:, j, i] = (answers[:, i] + answers[:, j]).argmax(-1) == labels
-    return Evidence(np.asarray(p_right), np.exp(answers.max(-1)), pair_right)
+    return Evidence(np.asarray(p_right), top_score(logits), np.asarray(logits.argmax(-1) == labels[:, np.newaxis]))
 
 
 @dataclass(frozen=True)
@@ -128,8 +104,7 @@ def run_cascade(cascade: Cascade, evidence: Evidence, cost: Floats, estimator_co
     first, last = cascade.first, cascade.last
     skipped = cascade.skipped(evidence.p_right)
     again = ~skipped & cascade.escalated(evidence.score[:, first])
-    alone = np.where(skipped, evidence.pair_right[:, last, last], evidence.pair_right[:, first, first])
-    right = np.where(again, evidence.pair_right[:, first, last], alone)
+    right = np.where(skipped | again, evidence.right[:, last], evidence.right[:, first])
     spent = np.where(skipped, cost[last], cost[first] + again * cost[last])
     return Outcome(right, spent + (estimator_cost if cascade.asks_estimator else 0.0))
 
@@ -163,10 +138,10 @@ def best_cascade(
         score = np.asarray(evidence.score[order, first], np.float64)
         cuts = np.concatenate([[True], score[1:] > score[:-1], [True]])[: len(score) + 1]  # equal scores stay together
         lines = np.concatenate([[0.0], np.quantile(chances, np.linspace(0, 0.6, skips + 1)[1:])])
-        alone = evidence.pair_right[order, first, first].astype(np.float64)
+        alone = evidence.right[order, first].astype(np.float64)
         for last in range(first, count) if pair is None else pair[1:]:
-            gain = evidence.pair_right[order, first, last] - alone - price * cost[last]
-            direct = evidence.pair_right[order, last, last] - price * cost[last]
+            direct = evidence.right[order, last] - price * cost[last]
+            gain = direct - alone
             stay = alone - price * cost[first]
             for skip in lines if last > first else lines[:1]:
                 skipped = (chances < skip)[order]

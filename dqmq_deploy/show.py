@@ -242,7 +242,7 @@ def show_served(summary: "ServeSummary") -> None:
         price = "one configuration for all" if summary.price is None else f"{summary.policy}, price {summary.price:.3g}"
         out.print(f"mean cost {percent(summary.mean_cost)} of the slowest configuration's time; {price}")
     if summary.policy == ESCALATE and summary.escalated is not None:
-        out.print(f"{percent(summary.escalated)} escalated: two configurations saw them, and both answers count")
+        out.print(f"{percent(summary.escalated)} escalated: a second configuration looked again")
     if summary.resumed:
         out.print(f"{summary.resumed} images were classified before")
     if summary.errors:

@@ -17,9 +17,7 @@ from dqmq_deploy.routing import (
     Outcome,
     best_cascade,
     choose,
-    combined,
     evidence_of,
-    log_softmax,
     run_cascade,
     run_route,
     top_score,
@@ -37,8 +35,7 @@ def evidence(seed: int, images: int = 30, configurations: int = 3, kind: npt.DTy
     clear = rng.random((images, 1))
     score = np.clip(clear + rng.normal(0, 0.2, (images, configurations)), 1 / 3, 1).astype(kind)
     p_right = np.clip(clear + rng.normal(0, 0.2, (images, configurations)), 0, 1).astype(kind)
-    pairs = rng.random((images, configurations, configurations)) < clear[:, :, None]
-    return Evidence(p_right, score, pairs | pairs.transpose(0, 2, 1))
+    return Evidence(p_right, score, rng.random((images, configurations)) < clear)
 
 
 def costs(seed: int, configurations: int = 3) -> npt.NDArray[np.float64]:
@@ -81,28 +78,21 @@ def test_the_route_has_the_greatest_utility(p_right: npt.NDArray[np.float32], pr
 
 
 @given(arrays(np.float32, (5, 2, 7), elements=st.floats(-50, 50, width=32)))
-def test_log_softmax_scores_and_the_mean_of_two_answers(logits: npt.NDArray[np.float32]) -> None:
-    """Against the formulas in double precision; two equal answers are one."""
+def test_scores_are_the_softmax_of_the_winner(logits: npt.NDArray[np.float32]) -> None:
+    """Against the formula in double precision."""
     plain = np.exp(logits.astype(np.float64))
     softmax = plain / plain.sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(np.exp(log_softmax(logits)), softmax, atol=1e-5)
     np.testing.assert_allclose(top_score(logits), softmax.max(axis=-1), atol=1e-5)
-    both = combined(logits[:, 0], logits[:, 1])
-    mean = np.log(np.maximum(softmax, 1e-300)).mean(axis=1)
-    np.testing.assert_allclose(both, mean, atol=1e-4)
-    np.testing.assert_allclose(combined(logits[:, 0], logits[:, 0]), log_softmax(logits[:, 0]), atol=1e-6)
 
 
 @given(SEEDS)
-def test_evidence_holds_what_each_pair_says_together(seed: int) -> None:
-    """The diagonal is each one alone, the rest the class of the combined answer."""
+def test_evidence_holds_scores_and_who_is_right(seed: int) -> None:
+    """Of each configuration alone."""
     rng = np.random.default_rng(seed)
     logits, labels = rng.normal(size=(12, 3, 4)).astype(np.float32), rng.integers(0, 4, 12)
     found = evidence_of(rng.random((12, 3)), logits, labels)
     assert np.array_equal(found.right, logits.argmax(axis=2) == labels[:, None])
     np.testing.assert_allclose(found.score, top_score(logits), rtol=1e-6)
-    for i, j in product(range(3), repeat=2):
-        assert np.array_equal(found.pair_right[:, i, j], combined(logits[:, i], logits[:, j]).argmax(1) == labels)
 
 
 @given(SEEDS, st.floats(0, 1.1), st.floats(0, 1))
@@ -115,7 +105,7 @@ def test_costs_of_a_cascade_image_by_image(seed: int, threshold: float, skip: fl
         if float(found.p_right[image, 0]) < skip:
             right, spent = found.right[image, 2], cost[2]
         elif float(found.score[image, 0]) < threshold:
-            right, spent = found.pair_right[image, 0, 2], cost[0] + cost[2]
+            right, spent = found.right[image, 2], cost[0] + cost[2]
         else:
             right, spent = found.right[image, 0], cost[0]
         assert outcome.right[image] == right
@@ -164,9 +154,9 @@ def test_a_higher_price_never_buys_a_dearer_cascade(seed: int) -> None:
 def test_equal_scores_are_not_torn_apart() -> None:
     """A threshold cannot tell images of one score apart, so the best one does not pretend to."""
     score = np.array([[0.5, 1.0], [0.5, 1.0], [0.5, 1.0], [0.9, 1.0]], np.float16)
-    pair_right = np.ones((4, 2, 2), np.bool_)
-    pair_right[0, 0, 0] = False  # one of three equals would gain
-    found, cost = Evidence(score, score, pair_right), np.array([0.1, 1.0])
+    right = np.ones((4, 2), np.bool_)
+    right[0, 0] = False  # one of three equals would gain
+    found, cost = Evidence(score, score, right), np.array([0.1, 1.0])
     assert best_cascade(found, cost, 0.0, 0.5) == Cascade(0, 0, 0.0)
     cheap = best_cascade(found, cost, 0.0, 0.1)
     assert (cheap.first, cheap.last) == (0, 1) and 0.5 < cheap.threshold <= 0.9

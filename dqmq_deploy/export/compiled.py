@@ -131,7 +131,7 @@ def _compiled(content: dict[str, Any]) -> Compiled:
     choices = [
         Choice(tuple(entry["bits"]), entry["slot"], entry.get("shrink", 1)) for entry in content["configurations"]
     ]
-    if "right" in content["curve"]:  # what earlier versions kept instead of pairs
+    if "score" not in content["curve"]:
         raise CheckpointError(f"'{content['name']}': a checkpoint of an earlier version; train it again")
     saved = content["estimator"]
     estimator = Estimator(list(saved["widths"]), list(saved["strides"]), len(choices))
@@ -152,7 +152,7 @@ def _compiled(content: dict[str, Any]) -> Compiled:
         estimator=estimator,
         calibration_images=content["calibration"]["images"].numpy(),
         calibration_labels=content["calibration"]["labels"].numpy(),
-        evidence=Evidence(*(content["curve"][part].numpy() for part in ("p_right", "score", "pair_right"))),
+        evidence=Evidence(*(content["curve"][part].numpy() for part in ("p_right", "score", "right"))),
         float_state=content.get("float_state"),
         notes=content.get("notes", {}),
     )

@@ -127,7 +127,7 @@ def told_by_halves(
 
 
 def _rows(evidence: Evidence, rows: slice) -> Evidence:
-    return Evidence(evidence.p_right[rows], evidence.score[rows], evidence.pair_right[rows])
+    return Evidence(evidence.p_right[rows], evidence.score[rows], evidence.right[rows])
 
 
 def _shares(index: npt.NDArray[np.intp], count: int) -> Floats:

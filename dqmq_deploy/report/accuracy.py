@@ -58,7 +58,7 @@ def accuracy_table(outcomes: Outcomes, manifest: Manifest, price: float, seed: i
 
     ``None`` where the images carry no labels.
     """
-    if outcomes.truth is None or outcomes.pair_right is None:
+    if outcomes.truth is None:
         return None
     truth = outcomes.truth
     right = outcomes.predicted == truth[:, None]

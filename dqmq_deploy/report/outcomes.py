@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dqmq_deploy.errors import DataError, ImageError
 from dqmq_deploy.images import decode, find_images
 from dqmq_deploy.report.runners import Pixels, Runner
-from dqmq_deploy.routing import Evidence, evidence_of, top_score
+from dqmq_deploy.routing import Evidence, top_score
 
 CHUNK = 32
 """Images that are in memory at a time."""
@@ -32,13 +32,12 @@ class Outcomes:
     decode_ms: npt.NDArray[np.float64]  # [images]
     sample: Pixels  # [up to SAMPLE, H, W, 3]
     unreadable: list[str]  # one line each
-    pair_right: npt.NDArray[np.bool_] | None = None  # [images, K, K], as of routing.Evidence; None without labels
 
     @property
     def evidence(self) -> Evidence:
         """What the images say of every way to dispatch; needs labels."""
-        assert self.pair_right is not None
-        return Evidence(self.p_right, self.score, self.pair_right)
+        assert self.truth is not None
+        return Evidence(self.p_right, self.score, self.predicted == self.truth[:, np.newaxis])
 
 
 def labels_from_folders(root: Path, paths: Sequence[Path], classes: Sequence[str], mode: str) -> list[int] | None:
@@ -89,7 +88,7 @@ def collect(
     kept: list[int] = []
     unreadable: list[str] = []
     decode_ms: list[float] = []
-    p_right, predicted, score, pair_right = [], [], [], []
+    p_right, predicted, score = [], [], []
     baseline_predicted: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in baselines}
     every = -(-len(paths) // SAMPLE)
     sample: list[Pixels] = []
@@ -100,9 +99,6 @@ def collect(
         logits = np.stack([runner.run(runner.prepare(pixels)) for runner in configurations], axis=1)
         predicted.append(logits.argmax(axis=2))
         score.append(top_score(logits))
-        if truth is not None:
-            known = np.array([truth[index] for index in indices], np.int64)
-            pair_right.append(evidence_of(p_right[-1], logits, known).pair_right)
         for name, runner in baselines.items():
             baseline_predicted[name].append(runner.run(runner.prepare(pixels)).argmax(axis=1))
         if tick is not None:
@@ -118,7 +114,6 @@ def collect(
         decode_ms=np.array(decode_ms),
         sample=np.stack(sample or [pixels[0]]),
         unreadable=unreadable,
-        pair_right=None if truth is None else np.concatenate(pair_right),
     )
 
 

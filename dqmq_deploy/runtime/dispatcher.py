@@ -1,8 +1,7 @@
 """The dispatcher: each image goes to the configuration that pays for it, by the bundle's policy or the other one.
 
-    escalate   image -> decode -> [estimator, if the cascade asks it] -> first -> sure enough? ---------> Prediction
-                                        └── no chance -> last ┐            └─ no -> last -> both answers -> Prediction
-                                                              └────────────────────────────────────────-> Prediction
+    escalate   image -> decode -> [estimator, if the cascade asks it] -> first -> sure enough? ----------> Prediction
+                                        └── no chance ────────────────────────> last <─ no ┘ -----------> Prediction
     route      image -> decode -> estimator -> p_right -> argmax(p_right - price * cost) -> that graph -> Prediction
 
 One image takes the short way, batches of one. Many images go through each graph together.
@@ -20,7 +19,7 @@ from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import ImageError, InputError
 from dqmq_deploy.images import Pixels, Source, decode
-from dqmq_deploy.routing import Cascade, choose, combined
+from dqmq_deploy.routing import Cascade, choose
 from dqmq_deploy.runtime.prediction import Prediction
 from dqmq_deploy.runtime.price import check_price, graphs_of, price_for_accuracy, price_for_latency
 from dqmq_deploy.runtime.sessions import Floats, Sessions
@@ -35,8 +34,8 @@ Milliseconds = float | Sequence[float]
 class Task:
     """A decoded image on its way: ``route`` is the configuration that it sees next.
 
-    Of ``cascade`` that may be the first, whose answer decides what happens; any other answer ends the way. ``logits``
-    is what the first said of an image that escalates.
+    Of ``cascade`` that may be the first, whose answer decides what happens; any other answer ends the way.
+    ``escalated``: the first has answered already.
     """
 
     pixels: Pixels
@@ -46,7 +45,7 @@ class Task:
     decode_ms: float
     estimator_ms: float
     graph_ms: float = 0.0
-    logits: Floats | None = None
+    escalated: bool = False
 
     @property
     def onward(self) -> int | None:
@@ -178,7 +177,7 @@ class Dispatcher:
         escalated = cascade is not None and route == cascade.first < cascade.last and score < cascade.threshold
         if escalated:
             route = cascade.last  # type: ignore[union-attr]
-            best, score = _winner(combined(logits, self._sessions.logits(route, pixels)[0]))
+            best, score = _winner(self._sessions.logits(route, pixels)[0])
         end = time.perf_counter()
         chances = () if p_right is None else tuple(p_right.tolist())
         return Prediction(
@@ -251,12 +250,7 @@ class Dispatcher:
         start = time.perf_counter()
         route = tasks[0].route
         logits = self._sessions.logits(route, np.stack([task.pixels for task in tasks]))
-        answers = logits
-        rows = [row for row, task in enumerate(tasks) if task.logits is not None]
-        if rows:
-            answers = logits.copy()
-            answers[rows] = combined(np.stack([task.logits for task in tasks if task.logits is not None]), logits[rows])
-        best, scores = _winners(answers)
+        best, scores = _winners(logits)
         graph_ms = 1e3 * (time.perf_counter() - start) / len(tasks)
         found: list[Prediction | Task] = []
         for row, task in enumerate(tasks):
@@ -266,8 +260,7 @@ class Dispatcher:
                 last = task.cascade.last
                 found.append(
                     Task(
-                        task.pixels, last, task.cascade, task.p_right, task.decode_ms, task.estimator_ms, spent_ms,
-                        logits[row],
+                        task.pixels, last, task.cascade, task.p_right, task.decode_ms, task.estimator_ms, spent_ms, True
                     )
                 )  # fmt: skip
                 continue
@@ -282,7 +275,7 @@ class Dispatcher:
                     spent_ms,
                     task.decode_ms,
                     task.p_right,
-                    task.logits is not None,
+                    task.escalated,
                 )
             )
         return found

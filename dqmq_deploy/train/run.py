@@ -230,7 +230,7 @@ class _Run:
             "curve": {
                 "p_right": torch.from_numpy(finished.evidence.p_right).half(),
                 "score": torch.from_numpy(finished.evidence.score).half(),
-                "pair_right": torch.from_numpy(finished.evidence.pair_right),
+                "right": torch.from_numpy(finished.evidence.right),
             },
             "notes": finished.notes,
             "policy": self.trainer.policy.state_dict(),

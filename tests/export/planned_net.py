@@ -46,7 +46,7 @@ class PlannedNet:
         rise = np.linspace(0.6, 0.95, len(self.plans))
         p_right = np.clip(rise + rng.normal(0, 0.1, (200, len(rise))), 0, 1)
         right = rng.random(p_right.shape) < p_right
-        self.evidence = Evidence(p_right, p_right, right[:, :, None] | right[:, None, :])
+        self.evidence = Evidence(p_right, p_right, right)
 
     def bitops(self, index: int) -> int:
         """BitOPs of one plan."""

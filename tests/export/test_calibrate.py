@@ -20,10 +20,8 @@ def held_out(images: int = 4000, *, score_knows: bool, estimator_knows: bool) ->
     right = hard[:, None] < np.array([0.80, 0.88, 0.95])
     blind = rng.random((images, 3))
     known = np.clip(1 - hard[:, None] + np.array([0.0, 0.05, 0.1]), 0, 1)
-    # the dearest of two that disagree has the last word
-    pairs = np.stack([[right[:, max(i, j)] for j in range(3)] for i in range(3)]).transpose(2, 0, 1)
     p_right = np.clip(np.array([0.80, 0.88, 0.95]) - hard[:, None] + 0.5, 0, 1) if estimator_knows else blind
-    return Evidence(p_right, known if score_knows else blind, pairs)
+    return Evidence(p_right, known if score_knows else blind, right)
 
 
 def test_a_score_that_knows_makes_escalation_the_default() -> None:
@@ -61,8 +59,7 @@ def test_noise_seldom_looks_like_a_gain() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         right = rng.random((300, 3)) < np.array([0.80, 0.88, 0.95])
-        pairs = np.stack([[right[:, max(i, j)] for j in range(3)] for i in range(3)]).transpose(2, 0, 1)
-        found = calibrate(Evidence(rng.random((300, 3)), rng.random((300, 3)), pairs), EXPENSES)
+        found = calibrate(Evidence(rng.random((300, 3)), rng.random((300, 3)), right), EXPENSES)
         unnoted += not any("does not surely pay" in note for note in found.notes)
     assert unnoted <= 2
 
@@ -70,7 +67,7 @@ def test_noise_seldom_looks_like_a_gain() -> None:
 def test_a_single_configuration_has_nothing_to_choose() -> None:
     """Escalation that never escalates; the note names the one."""
     right = np.array([[True], [False], [True]])
-    evidence = Evidence(np.full((3, 1), 0.5), np.full((3, 1), 0.5), right[:, :, None])
+    evidence = Evidence(np.full((3, 1), 0.5), np.full((3, 1), 0.5), right)
     found = calibrate(evidence, Expenses(["w8"], [1000], [1.0], 0.02))
     assert (found.default_policy, found.default_price) == ("escalate", 0.0)
     assert "does not surely pay on 3 held-out images" in found.notes[0]

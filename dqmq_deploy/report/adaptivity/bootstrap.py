@@ -1,13 +1,15 @@
-"""How sure a difference is: images, or whole tracks of them, drawn again and again."""
+"""How sure a figure is: images, or whole tracks of them, drawn again and again."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from dqmq_deploy.report.adaptivity.ways import Way
+
+Floats = npt.NDArray[np.floating]
 
 DRAWS = 1000
 
@@ -29,26 +31,46 @@ def tracks(names: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 class Bootstrap:
-    """The same draws for every figure of a report, so that figures can be compared."""
+    """The same draws for every figure of a report, so that figures can be compared.
+
+    A figure is computed in every draw, ``[draws]``; :meth:`told` sums it up.
+    """
 
     def __init__(self, track: npt.NDArray[np.int64], seed: int, draws: int = DRAWS) -> None:
-        self._track = track
         count = int(track.max()) + 1
         rng = np.random.default_rng(seed)
-        self._weight = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(draws)])
-        self._size = np.bincount(track, minlength=count).astype(float)
+        self._weight = np.empty((draws, count), np.float32)
+        for row in self._weight:
+            row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+        self._order = np.argsort(track, kind="stable")
+        self._start = np.searchsorted(track[self._order], np.arange(count))
+        self._curves: dict[str, tuple[Floats, Floats]] = {}
 
-    def means(self, values: Floats) -> Floats:
-        """The mean of ``values`` ``[N]`` in every draw, ``[draws]``."""
-        total = np.bincount(self._track, weights=values, minlength=len(self._size))
-        return np.asarray((self._weight @ total) / (self._weight @ self._size))
+    def _sums(self, values: Floats) -> Floats:
+        """Sums of ``values`` ``[N, ...]`` in every draw, ``[draws, ...]``."""
+        by_track = np.add.reduceat(np.asarray(values, np.float64)[self._order], self._start, axis=0)
+        return np.asarray(self._weight @ by_track)
 
-    def interval(self, values: Floats) -> dict[str, float]:
-        """Mean of ``values`` ``[N]`` and its 95 % interval, by percentiles."""
-        return self.interval_of(lambda mean: mean(values))
+    def means(self, values: Floats, chosen: npt.NDArray[np.bool_] | None = None) -> Floats:
+        """The mean of ``values`` ``[N]``, or of those that are ``chosen``, in every draw, ``[draws]``."""
+        chosen = np.ones(len(values), np.bool_) if chosen is None else chosen
+        return np.asarray(self._sums(values * chosen) / np.maximum(self._sums(chosen.astype(float)), 1e-9))
 
-    def interval_of(self, figure: Callable[[Callable[[Floats], Floats]], Floats]) -> dict[str, float]:
-        """The same of any ``figure`` made of means."""
-        told = float(np.asarray(figure(lambda values: np.asarray(values.mean()))))
-        low, high = np.nanpercentile(figure(self.means), (2.5, 97.5))
-        return {"difference": told, "low": float(low), "high": float(high)}
+    def accuracy_at(self, way: Way, ms: float) -> Floats:
+        """What ``way`` gets right within ``ms`` in every draw, ``[draws]``: what its settings take is drawn, too."""
+        if way.name not in self._curves:
+            images = np.maximum(self._sums(np.ones(len(self._order))), 1)[:, None]
+            right = self._sums(np.stack([point.right for point in way.points], axis=1)) / images
+            spent = self._sums(np.stack([point.spent for point in way.points], axis=1)) / images
+            order = np.argsort(spent, axis=1, kind="stable")
+            self._curves[way.name] = (
+                np.take_along_axis(right, order, axis=1),
+                np.take_along_axis(spent, order, axis=1),
+            )
+        return np.array([np.interp(ms, x, y) for y, x in zip(*self._curves[way.name], strict=True)])
+
+
+def told(value: float, drawn: Floats) -> dict[str, float]:
+    """A figure with its 95 % interval, by percentiles of what was drawn."""
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return {"value": float(value), "low": float(low), "high": float(high)}

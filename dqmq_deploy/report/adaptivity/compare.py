@@ -8,17 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from dqmq_deploy.report.adaptivity import ways
-from dqmq_deploy.report.adaptivity.bootstrap import Bootstrap
-from dqmq_deploy.report.adaptivity.ways import Point, Settings, Times, Way
-from dqmq_deploy.routing import Evidence, best_cascade, choose
+from dqmq_deploy.report.adaptivity.bootstrap import Bootstrap, told
+from dqmq_deploy.report.adaptivity.settings import Fold, Times
+from dqmq_deploy.report.adaptivity.ways import Way
+from dqmq_deploy.routing import Evidence
 
-FRACTIONS = (0.6, 0.8, 1.0)
-"""Of the dearest configuration's time, at which ways are compared."""
+FRACTIONS = (0.6, 0.8)
+"""Of the slowest configuration's time, at which ways are compared beside the time of each configuration."""
 
-PRICES = (0.0, *np.geomspace(1e-3, 3.0, 50).tolist())
-"""Where settings are calibrated, beside the bundle's own."""
+BUDGETS = 20
+"""Mean times that the figure over the whole range is a mean of."""
 
-ROUTER, TRIAL, CASCADE = "router", "escalation", "escalation and estimator"
+ROUTER, TRIAL, LAST_WORD, CASCADE = "router", "escalation", "escalation, last answer alone", "router and escalation"
+
+ADAPTIVE = (ROUTER, TRIAL, CASCADE)
+"""Ways that a bundle may take of itself."""
 
 
 @dataclass(frozen=True)
@@ -30,130 +34,136 @@ class Judged:
     track: npt.NDArray[np.int64]  # [N]
 
 
-def calibrate(evidence: Evidence, times: Times) -> Settings:
-    """Settings from held-out ``evidence``, for the ``times`` of this machine."""
-    cost = times.graph / times.graph.max()
-    estimator = times.estimator / float(times.graph.max())
-    return Settings(
-        prices=PRICES,
-        route_cost=cost,
-        cascades=tuple(best_cascade(evidence, cost, estimator, price) for price in PRICES),
-        trials=tuple(best_cascade(evidence, cost, estimator, price, skips=0) for price in PRICES),
-        hull=ways.hull(evidence.right.mean(axis=0), times.graph),
+@dataclass(frozen=True)
+class Rivals:
+    """All ways on the same images at the same times; ``default`` is the one that the bundle takes of itself."""
+
+    statics: tuple[Way, ...]
+    mixtures: Way
+    adaptive: dict[str, Way]
+    random: Way
+    last_word: Way
+    oracle: Way
+    default: str
+
+    @property
+    def ours(self) -> Way:
+        """The way that is judged."""
+        return self.adaptive[self.default]
+
+    @property
+    def best(self) -> Way:
+        """The most accurate configuration, the fastest of them."""
+        return max(self.statics, key=lambda way: (way.points[0].accuracy, -way.fastest))
+
+    @property
+    def slowest(self) -> Way:
+        """The configuration that takes longest."""
+        return max(self.statics, key=lambda way: way.fastest)
+
+    def curves(self) -> list[Way]:
+        """Every way but single configurations and the oracle."""
+        return [self.mixtures, self.random, *self.adaptive.values(), self.last_word]
+
+    def best_within(self, ms: float) -> Way | None:
+        """The most accurate configuration that takes no longer than ``ms``."""
+        fitting = [way for way in self.statics if way.fastest <= ms * (1 + 1e-9)]
+        return max(fitting, key=lambda way: (way.points[0].accuracy, -way.fastest)) if fitting else None
+
+
+def rivals(judged: Judged, times: Times, folds: Sequence[Fold], default: str) -> Rivals:
+    """Every way to spend time on the images."""
+    evidence = judged.evidence
+    random = "random, same mix"
+    return Rivals(
+        statics=tuple(ways.static(evidence, times, judged.names)),
+        mixtures=ways.mixtures(evidence, times),
+        adaptive={
+            ROUTER: ways.routed(evidence, times, folds, ROUTER),
+            TRIAL: ways.escalated(evidence, times, folds, "trials", TRIAL),
+            CASCADE: ways.escalated(evidence, times, folds, "cascades", CASCADE),
+        },
+        random=ways.random_routes(evidence, times, folds, random)
+        if default == ROUTER
+        else ways.random_cascades(evidence, times, folds, "trials" if default == TRIAL else "cascades", random),
+        last_word=ways.escalated(evidence, times, folds, "last_words", LAST_WORD),
+        oracle=ways.oracle(evidence, times),
+        default=default,
     )
 
 
-def compare(judged: Judged, times: Times, settings: Settings, default: str, seed: int) -> dict[str, Any]:
-    """Curves, rows at equal time, and differences with 95 % intervals, as plain values for a report.
-
-    ``default`` is the way that the bundle takes of itself, one of :data:`ROUTER`, :data:`TRIAL`, :data:`CASCADE`.
-    """
-    evidence = judged.evidence
-    statics = ways.static(evidence, times, judged.names)
-    pairs = ways.interpolated(evidence, times, settings.hull)
-    adaptive = {
-        ROUTER: ways.routed(evidence, times, settings),
-        TRIAL: ways.escalated(evidence, times, settings.trials, TRIAL),
-        CASCADE: ways.escalated(evidence, times, settings.cascades, CASCADE),
-    }
-    cascades = settings.trials if default == TRIAL else settings.cascades
-    others = [ways.last_word(evidence, times, cascades), ways.random_twin(evidence, times, cascades)]
-    if default == ROUTER:
-        others = [_random_routes(evidence, times, settings)]
-    oracle = ways.oracle(evidence, times)
-    curves = [pairs, *adaptive.values(), *others, oracle]
-    draws = Bootstrap(judged.track, seed)
-    best = max(statics, key=lambda way: way.points[0].accuracy)
-    slowest = max(way.points[0].ms for way in statics)
+def compare(found: Rivals, draws: Bootstrap) -> dict[str, Any]:
+    """Curves, rows at equal time, and differences with 95 % intervals, as plain values for a report."""
+    best, slowest = found.best, found.slowest
+    at = {f"time of {way.name}": way.fastest for way in found.statics}
+    at |= {f"{fraction:g} x time of {slowest.name}": fraction * slowest.fastest for fraction in FRACTIONS}
     return {
-        "images": len(judged.track),
-        "tracks": int(judged.track.max()) + 1,
-        "default": default,
+        "default": found.default,
         "best_static": best.name,
-        "statics": [_told(way.name, way.points[0], draws) for way in statics],
-        "curves": {way.name: [{"ms": p.ms, "accuracy": p.accuracy} for p in way.points] for way in curves},
-        "equal_time": [
-            _at_time(f"{fraction:g} x {_slowest(statics).name}", fraction * slowest, curves, statics, draws)
-            for fraction in FRACTIONS
-        ]
-        + [_at_time(f"time of {best.name}", best.points[0].ms, curves, statics, draws)],
-        "differences": _differences(adaptive[default], pairs, others[-1], oracle, best, _slowest(statics), draws),
+        "best_static_ms": best.fastest,
+        "slowest_static": slowest.name,
+        "statics": [{"name": way.name, **_told(way, way.fastest, draws)} for way in found.statics],
+        "oracle": _told(found.oracle, found.oracle.fastest, draws),
+        "curves": {
+            way.name: [{"ms": point.ms, "accuracy": point.accuracy} for point in way.points] for way in found.curves()
+        },
+        "equal_time": [_equal_time(label, ms, found, draws) for label, ms in at.items() if found.best_within(ms)],
+        "over_the_range": _over_the_range(found, draws),
     }
 
 
-def _random_routes(evidence: Evidence, times: Times, settings: Settings) -> Way:
-    """As many images to each configuration as the router sends there, drawn at random."""
-    found = []
-    for price in settings.prices:
-        route = choose(evidence.p_right, settings.route_cost, price)
-        mix = np.bincount(route, minlength=len(times.graph)) / len(route)
-        found.append(Point(evidence.right @ mix, float(mix @ times.graph) + times.dispatch + times.estimator))
-    return Way("random, same mix", tuple(sorted(found, key=lambda point: point.ms)))
+def _told(way: Way, ms: float, draws: Bootstrap) -> dict[str, float]:
+    """Accuracy within ``ms`` with its interval."""
+    point = way.at(ms)
+    assert point is not None
+    value = told(point.accuracy, draws.accuracy_at(way, ms))
+    return {"ms": point.ms, "accuracy": value["value"], "low": value["low"], "high": value["high"]}
 
 
-def _slowest(statics: Sequence[Way]) -> Way:
-    return max(statics, key=lambda way: way.points[0].ms)
+def _equal_time(label: str, ms: float, found: Rivals, draws: Bootstrap) -> dict[str, Any]:
+    """What every way gets right within ``ms``; ways that take longer at their fastest are left out.
 
-
-def _told(name: str, point: Point, draws: Bootstrap) -> dict[str, Any]:
-    interval = draws.interval(point.right)
+    ``differences`` are those of the bundle's own way, as shares of images: to the best configuration that is no slower,
+    to the best mixture, to random choice, and how much of the gap to the oracle it closes.
+    """
+    reached = [way for way in (*found.statics, *found.curves()) if way.fastest <= ms * (1 + 1e-9)]
+    rows = [{"name": way.name, **_told(way, ms, draws)} for way in reached]
+    differences: dict[str, dict[str, float]] = {}
+    best, ours = found.best_within(ms), found.ours
+    if ours in reached and best is not None:
+        value, drawn = _at(ours, ms, draws)
+        for key, way in (("best_static", best), ("mixture", found.mixtures), ("random", found.random)):
+            if way in reached:
+                other, others = _at(way, ms, draws)
+                differences[key] = told(value - other, drawn - others)
+        base, bases = _at(best, ms, draws)
+        most, mosts = _at(found.oracle, found.oracle.fastest, draws)
+        if most > base:
+            closed = (drawn - bases) / np.maximum(mosts - bases, 1e-9)
+            differences["gap_closed"] = told((value - base) / (most - base), closed)
     return {
-        "name": name,
-        "ms": point.ms,
-        "accuracy": point.accuracy,
-        "low": interval["low"],
-        "high": interval["high"],
+        "label": label,
+        "ms": ms,
+        "best_static": None if best is None else best.name,
+        "rows": rows,
+        "differences": differences,
     }
 
 
-def _at_time(label: str, ms: float, curves: Sequence[Way], statics: Sequence[Way], draws: Bootstrap) -> dict[str, Any]:
-    """What every way gets right within ``ms``; ways that take longer at their cheapest are left out."""
-    reached = [(way.name, way.at(ms)) for way in [*statics, *curves]]
-    return {"label": label, "ms": ms, "rows": [_told(name, point, draws) for name, point in reached if point]}
+def _over_the_range(found: Rivals, draws: Bootstrap) -> dict[str, Any] | None:
+    """Ours minus the best mixture, mean over mean times from the fastest to the slowest configuration."""
+    low, high = max(found.ours.fastest, found.mixtures.fastest), found.slowest.fastest
+    if low >= high:
+        return None
+    values, drawn = [], []
+    for ms in np.linspace(low, high, BUDGETS).tolist():
+        (ours, our_draws), (theirs, their_draws) = _at(found.ours, ms, draws), _at(found.mixtures, ms, draws)
+        values.append(ours - theirs)
+        drawn.append(our_draws - their_draws)
+    return {"from_ms": low, "to_ms": high, **told(float(np.mean(values)), np.mean(drawn, axis=0))}
 
 
-def _differences(
-    adaptive: Way, pairs: Way, random: Way, oracle: Way, best: Way, slowest: Way, draws: Bootstrap
-) -> dict[str, Any]:
-    """What the bundle's own way is worth, in shares of images, with 95 % intervals."""
-    time, most = best.points[0].ms, slowest.points[0]
-    found: dict[str, Any] = {}
-
-    def minus(key: str, ours: Point | None, theirs: Point | None, **facts: Any) -> None:
-        if ours is not None and theirs is not None:
-            found[key] = {**draws.interval(ours.right - theirs.right), "ms": ours.ms, **facts}
-
-    at_best = adaptive.at(time)
-    minus("minus_best_static", at_best, best.points[0], against=best.name)
-    for fraction in FRACTIONS[:-1]:
-        minus(f"at_{fraction:g}_minus_slowest", adaptive.at(fraction * most.ms), most, against=slowest.name)
-        minus(f"at_{fraction:g}_minus_pairs", adaptive.at(fraction * most.ms), pairs.at(fraction * most.ms))
-    middle = (pairs.points[0].ms + most.ms) / 2
-    minus("minus_random", adaptive.at(middle), random.at(middle))
-    minus("minus_pairs", adaptive.at(middle), pairs.at(middle))
-    if at_best is not None:
-        gained, gap = at_best.right - best.points[0].right, oracle.points[0].right - best.points[0].right
-        if gap.mean() > 0:
-            found["gap_closed"] = draws.interval_of(lambda mean: mean(gained) / np.maximum(mean(gap), 1e-9))
-    return found
-
-
-def verdict(result: dict[str, Any]) -> str:
-    """The whole comparison in one plain sentence."""
-    differences = result["differences"]
-    found = differences.get("minus_best_static")
-    if found is None:
-        return (
-            f"Routing does not pay on this data: even its fastest setting takes longer than {result['best_static']} "
-            "alone, the best configuration for all images."
-        )
-    said = f"{100 * found['difference']:+.2f} points ({100 * found['low']:+.2f} to {100 * found['high']:+.2f}, 95 %)"
-    told = f"at the time of {found['against']}, the best configuration for all images, it differs by {said}"
-    pairs = differences.get("minus_pairs")
-    if pairs is not None:
-        told += (
-            f", and half-way between the fastest and the slowest by {100 * pairs['difference']:+.2f} "
-            f"({100 * pairs['low']:+.2f} to {100 * pairs['high']:+.2f}) from the best mixture that does not look"
-        )
-    pays = found["low"] > 0 or (pairs is not None and pairs["low"] > 0 and found["high"] > 0)
-    return f"Routing {'pays' if pays else 'does not pay'} on this data: {told}."
+def _at(way: Way, ms: float, draws: Bootstrap) -> tuple[float, npt.NDArray[np.floating]]:
+    point = way.at(max(ms, way.fastest))
+    assert point is not None
+    return point.accuracy, draws.accuracy_at(way, ms)

@@ -1,5 +1,6 @@
 """What is done to labelled images before ways are judged on them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +25,13 @@ class Protocol:
         """What it does, for a reader."""
         if not self.share:
             return "images as they are"
-        unseen = [kind.replace("_", " ") for kind in self.kinds if kind in UNSEEN_KINDS]
+        seen, unseen = (
+            ", ".join(kind.replace("_", " ") for kind in self.kinds if (kind in UNSEEN_KINDS) == wanted)
+            for wanted in (False, True)
+        )
         return (
-            f"half of the images as they are, half degraded by one of {len(self.kinds)} kinds at one of five "
-            f"severities; {len(unseen)} of the kinds ({', '.join(unseen)}) are not in training"
+            f"half of the images as they are, half degraded by one of {len(self.kinds)} kinds, at one of five "
+            f"severities, drawn evenly: {seen}; and {unseen}, which training does not use"
         )
 
 
@@ -45,8 +49,8 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def spoil(pixels: Pixels, first: int, protocol: Protocol, seed: int) -> tuple[Pixels, Ints, Ints]:
-    """Images ``[N, H, W, 3]``, of which the first is number ``first`` of its folder, as the protocol wants them.
+def spoil(pixels: Pixels, numbers: Sequence[int] | Ints, protocol: Protocol, seed: int) -> tuple[Pixels, Ints, Ints]:
+    """Images ``[N, H, W, 3]`` as the protocol wants them; ``numbers`` ``[N]`` say which of the data set they are.
 
     Every image has a generator of its own, so that it comes out the same however images are grouped.
 
@@ -56,8 +60,8 @@ def spoil(pixels: Pixels, first: int, protocol: Protocol, seed: int) -> tuple[Pi
     if not protocol.share:
         return pixels, np.full(len(pixels), AS_IT_IS, np.int64), np.zeros(len(pixels), np.int64)
     parts = [
-        mixed(pixels[i : i + 1], np.random.default_rng((seed, first + i)), protocol.share, protocol.kinds)
-        for i in range(len(pixels))
+        mixed(pixels[i : i + 1], np.random.default_rng((seed, int(number))), protocol.share, protocol.kinds)
+        for i, number in enumerate(numbers)
     ]
     images, kind, severity = (np.concatenate(column) for column in zip(*parts, strict=True))
     return images, kind, severity

@@ -4,12 +4,13 @@ Everything an image costs counts: the estimator where it is asked, both graphs w
 the dispatcher itself takes. Static configurations are charged for their graph alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from dqmq_deploy.report.adaptivity.settings import Fold, Settings, Times, only_last, part
 from dqmq_deploy.routing import Cascade, Evidence, Outcome, choose, run_cascade, run_route
 
 Shares = npt.NDArray[np.float64]
@@ -17,25 +18,25 @@ Shares = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Times:
-    """Mean milliseconds of one image on one thread."""
-
-    graph: npt.NDArray[np.float64]  # [K], each configuration's graph
-    estimator: float
-    dispatch: float  # the dispatcher's own work, where it chooses
-
-
-@dataclass(frozen=True)
 class Point:
-    """One setting of a way: what it gets right, and the mean time it takes."""
+    """One setting of a way: what it gets right, and what it spends on each image.
+
+    ``index`` is its position among the settings that the way was fitted at.
+    """
 
     right: Shares  # [N]
-    ms: float
+    spent: npt.NDArray[np.float64]  # [N], milliseconds
+    index: int = 0
 
     @property
     def accuracy(self) -> float:
         """Expected share of right answers."""
         return float(self.right.mean())
+
+    @property
+    def ms(self) -> float:
+        """Mean milliseconds of an image."""
+        return float(self.spent.mean())
 
 
 @dataclass(frozen=True)
@@ -45,83 +46,87 @@ class Way:
     name: str
     points: tuple[Point, ...]
 
+    @property
+    def fastest(self) -> float:
+        """Mean milliseconds of its fastest setting."""
+        return self.points[0].ms
+
     def at(self, ms: float) -> Point | None:
-        """What it gets right within ``ms`` in the mean; None where its cheapest setting takes longer.
+        """What it gets right within ``ms`` in the mean; None where its fastest setting takes longer.
 
         Between two settings, images are split at random so that the time is met.
         """
-        if ms < self.points[0].ms:
+        if ms < self.fastest:
             return None
         for before, after in zip(self.points, self.points[1:], strict=False):
             if before.ms <= ms < after.ms:
                 share = (ms - before.ms) / (after.ms - before.ms)
-                return Point((1 - share) * before.right + share * after.right, ms)
+                return Point(
+                    (1 - share) * before.right + share * after.right, (1 - share) * before.spent + share * after.spent
+                )
         return self.points[-1]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What was calibrated on other images than those that are judged: prices to route at, cascades to run."""
-
-    prices: tuple[float, ...]
-    route_cost: npt.NDArray[np.float64]  # [K], the unit that prices count in
-    cascades: tuple[Cascade, ...]
-    trials: tuple[Cascade, ...]  # the same without the estimator
-    hull: tuple[int, ...]  # configurations that no mixture of two others beat
 
 
 def static(evidence: Evidence, times: Times, names: Sequence[str]) -> list[Way]:
     """Every configuration by itself."""
-    right = evidence.right
-    return [Way(name, (Point(right[:, k].astype(float), float(times.graph[k])),)) for k, name in enumerate(names)]
+    return [Way(name, (_alone(evidence, times, k),)) for k, name in enumerate(names)]
 
 
-def interpolated(evidence: Evidence, times: Times, hull: Sequence[int]) -> Way:
-    """Random mixtures of neighbouring configurations of the calibrated ``hull``: what needs no look at the image."""
-    right = evidence.right
-    return _way("static pairs", [Point(right[:, k].astype(float), float(times.graph[k])) for k in hull])
+def mixtures(evidence: Evidence, times: Times) -> Way:
+    """The best that can be had without a look at the image: each goes to one of two configurations at random.
+
+    Which two is chosen in hindsight on the images that are judged, to the disadvantage of all that is fitted elsewhere.
+    """
+    kept = hull(evidence.right.mean(axis=0), times.graph)
+    return way("best mixture of two", [_alone(evidence, times, k) for k in kept])
 
 
-def routed(evidence: Evidence, times: Times, settings: Settings) -> Way:
+def routed(evidence: Evidence, times: Times, folds: Sequence[Fold], name: str) -> Way:
     """The quality router at every price."""
-    found = []
-    for price in settings.prices:
-        outcome = run_route(evidence, settings.route_cost, 0.0, price)
-        route = choose(evidence.p_right, settings.route_cost, price)
-        found.append(Point(outcome.right.astype(float), _paid(times, times.graph[route], asked=True)))
-    return _way("router", found)
+
+    def run(some: Evidence, settings: Settings, index: int) -> Outcome:
+        price = settings.prices[index]
+        route = choose(some.p_right, settings.route_cost, price)
+        right = run_route(some, settings.route_cost, 0.0, price).right
+        return Outcome(right, times.graph[route] + times.estimator)
+
+    return way(name, _points(evidence, times, folds, run, len(folds[0].settings.prices)))
 
 
-def escalated(evidence: Evidence, times: Times, cascades: Sequence[Cascade], name: str) -> Way:
-    """Cascades, each as it was calibrated; both answers count."""
-    return _way(
-        name, [_point(run_cascade(cascade, evidence, times.graph, 0.0), times, cascade) for cascade in cascades]
-    )
+def escalated(evidence: Evidence, times: Times, folds: Sequence[Fold], kind: str, name: str) -> Way:
+    """The cascades of one ``kind``: ``"cascades"``, ``"trials"`` or ``"last_words"`` of the settings."""
+    judged = only_last(evidence) if kind == "last_words" else evidence
+
+    def run(some: Evidence, settings: Settings, index: int) -> Outcome:
+        return run_cascade(settings.of(kind)[index], some, times.graph, times.estimator)
+
+    return way(name, _points(judged, times, folds, run, len(folds[0].settings.of(kind))))
 
 
-def last_word(evidence: Evidence, times: Times, cascades: Sequence[Cascade]) -> Way:
-    """The same cascades where the dearer answer alone counts: what putting both together is worth."""
-    pairs = evidence.pair_right.copy()
-    count = pairs.shape[1]
-    for i in range(count):
-        for j in range(i + 1, count):
-            pairs[:, i, j] = evidence.pair_right[:, j, j]
-    alone = Evidence(evidence.p_right, evidence.score, pairs)
-    return escalated(alone, times, cascades, "escalation, last word")
+def random_routes(evidence: Evidence, times: Times, folds: Sequence[Fold], name: str) -> Way:
+    """As many images to each configuration as the router sends there, drawn at random."""
+
+    def run(some: Evidence, settings: Settings, index: int) -> tuple[Shares, Shares]:
+        route = choose(some.p_right, settings.route_cost, settings.prices[index])
+        mix = np.bincount(route, minlength=len(times.graph)) / max(1, len(route))
+        return some.right @ mix, np.full(len(route), mix @ times.graph + times.estimator)
+
+    return way(name, _points(evidence, times, folds, run, len(folds[0].settings.prices)))
 
 
-def random_twin(evidence: Evidence, times: Times, cascades: Sequence[Cascade]) -> Way:
+def random_cascades(evidence: Evidence, times: Times, folds: Sequence[Fold], kind: str, name: str) -> Way:
     """The same cascades with as many images escalated and skipped, but drawn at random."""
-    found = []
-    for cascade in cascades:
-        first, last = cascade.first, cascade.last
-        skipped = cascade.skipped(evidence.p_right)
-        again = ~skipped & cascade.escalated(evidence.score[:, first])
+
+    def run(some: Evidence, settings: Settings, index: int) -> tuple[Shares, Shares]:
+        cascade = settings.of(kind)[index]
+        first, last, pairs = cascade.first, cascade.last, some.pair_right.astype(float)
+        skipped, again = turns(cascade, some)
         skip, more = float(skipped.mean()), float(again.mean())
-        pairs = evidence.pair_right.astype(float)
         right = skip * pairs[:, last, last] + more * pairs[:, first, last] + (1 - skip - more) * pairs[:, first, first]
-        found.append(Point(right, _point(run_cascade(cascade, evidence, times.graph, 0.0), times, cascade).ms))
-    return _way("random, same mix", found)
+        spent = run_cascade(cascade, some, times.graph, times.estimator).cost.mean()
+        return right, np.full(len(right), spent)
+
+    return way(name, _points(evidence, times, folds, run, len(folds[0].settings.of(kind))))
 
 
 def oracle(evidence: Evidence, times: Times) -> Way:
@@ -129,7 +134,13 @@ def oracle(evidence: Evidence, times: Times) -> Way:
     order = np.argsort(times.graph, kind="stable")
     right = evidence.right[:, order]
     route = order[np.argmax(right, axis=1)]
-    return Way("oracle", (Point(right.any(axis=1).astype(float), float(times.graph[route].mean())),))
+    return Way("oracle", (Point(right.any(axis=1).astype(float), times.graph[route]),))
+
+
+def turns(cascade: Cascade, evidence: Evidence) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which images go to the last configuration at once, and which see both."""
+    skipped = cascade.skipped(evidence.p_right)
+    return skipped, ~skipped & cascade.escalated(evidence.score[:, cascade.first])
 
 
 def hull(accuracy: npt.NDArray[np.float64], ms: npt.NDArray[np.float64]) -> tuple[int, ...]:
@@ -148,22 +159,35 @@ def hull(accuracy: npt.NDArray[np.float64], ms: npt.NDArray[np.float64]) -> tupl
     return tuple(kept)
 
 
-def _slope(accuracy: npt.NDArray[np.float64], ms: npt.NDArray[np.float64], a: int, b: int) -> float:
-    return float((accuracy[b] - accuracy[a]) / max(ms[b] - ms[a], 1e-12))
-
-
-def _paid(times: Times, graphs: npt.NDArray[np.float64], asked: bool) -> float:
-    return float(graphs.mean()) + times.dispatch + (times.estimator if asked else 0.0)
-
-
-def _point(outcome: Outcome, times: Times, cascade: Cascade) -> Point:
-    return Point(outcome.right.astype(float), _paid(times, outcome.cost, cascade.asks_estimator))
-
-
-def _way(name: str, points: list[Point]) -> Way:
+def way(name: str, points: Sequence[Point]) -> Way:
     """Points by rising time; of those that take the same time the first counts."""
     found: list[Point] = []
     for point in sorted(points, key=lambda point: point.ms):
         if not found or point.ms > found[-1].ms + 1e-9:
             found.append(point)
     return Way(name, tuple(found))
+
+
+def _slope(accuracy: npt.NDArray[np.float64], ms: npt.NDArray[np.float64], a: int, b: int) -> float:
+    return float((accuracy[b] - accuracy[a]) / max(ms[b] - ms[a], 1e-12))
+
+
+def _alone(evidence: Evidence, times: Times, k: int) -> Point:
+    right = evidence.right[:, k].astype(float)
+    return Point(right, np.full(len(right), float(times.graph[k])))
+
+
+Run = Callable[[Evidence, Settings, int], Outcome] | Callable[[Evidence, Settings, int], tuple[Shares, Shares]]
+
+
+def _points(evidence: Evidence, times: Times, folds: Sequence[Fold], run: Run, count: int) -> list[Point]:
+    """Setting after setting, what ``run`` says of each fold, put together."""
+    images = len(evidence.score)
+    right, spent = np.zeros((count, images)), np.zeros((count, images))
+    for fold in folds:
+        some = part(evidence, fold.rows)
+        for index in range(count):
+            found = run(some, fold.settings, index)
+            answers, cost = (found.right, found.cost) if isinstance(found, Outcome) else found
+            right[index, fold.rows], spent[index, fold.rows] = answers, cost + times.dispatch
+    return [Point(right[index], spent[index], index) for index in range(count)]

@@ -1,0 +1,58 @@
+"""The whole comparison in one plain sentence, chosen by the measurement."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dqmq_deploy.report.numbers import ms
+
+PAYS, DOES_NOT = "Routing pays on this data: ", "Routing does not pay on this data: "
+
+
+def verdict(compared: dict[str, Any]) -> str:
+    """Whether choosing image by image pays, by how much, and how sure that is; of what ``compare`` found.
+
+    It pays where, in the time of the best configuration, it is surely more accurate; or else where over all mean times
+    it is surely more accurate than the best mixture of two configurations that does not look at the image.
+    """
+    ours, best = compared["default"], compared["best_static"]
+    row = next(row for row in compared["equal_time"] if row["label"] == f"time of {best}")
+    found, whole = row["differences"].get("best_static"), compared["over_the_range"]
+    if found is None:
+        alone = f"{best} ({ms(row['ms'], unit=True)}), the best single configuration"
+        return f"{DOES_NOT}even the fastest setting of {ours} takes longer than {alone}."
+    at = f"in the mean time of {best}, the best single configuration ({ms(row['ms'], unit=True)}), {ours} is right on"
+    if found["low"] > 0:
+        return f"{PAYS}{at} {_points(found)} more of the images."
+    if whole is not None and whole["low"] > 0:
+        return (
+            f"{PAYS}over mean times from {ms(whole['from_ms'])} to {ms(whole['to_ms'], unit=True)}, {ours} is right on "
+            f"{_points(whole)} more of the images than the best mixture of two configurations; but {at} "
+            f"{_points(found)} more."
+        )
+    sure = "fewer" if found["high"] < 0 else "more, which may be chance"
+    return f"{DOES_NOT}{at} {_points(found, flip=found['high'] < 0)} {sure}."
+
+
+def _points(found: dict[str, float], flip: bool = False) -> str:
+    """A difference in points with its interval."""
+    sign = -1 if flip else 1
+    value, low, high = (100 * sign * found[key] for key in ("value", "low", "high"))
+    return f"{value:.2f} points (95 % interval {min(low, high):.2f} to {max(low, high):.2f})".replace("-", "\u2212")
+
+
+def over_seeds(runs: Sequence[dict[str, Any]]) -> str:
+    """The verdicts of several seeds in one sentence; that of a single one as it is."""
+    if len(runs) == 1:
+        return str(runs[0]["verdict"])
+    paying = sum(run["verdict"].startswith(PAYS) for run in runs)
+    gains = []
+    for run in runs:
+        compared = next(iter(run["compared"].values()))
+        at = next(at for at in compared["equal_time"] if at["label"] == f"time of {compared['best_static']}")
+        if "best_static" in at["differences"]:
+            gains.append(100 * at["differences"]["best_static"]["value"])
+    said = f"{paying} of {len(runs)} seeds say that routing pays on this data"
+    if len(gains) < len(runs):
+        return f"{said}; in {len(runs) - len(gains)} it takes longer than the best single configuration."
+    spread = f"{sum(gains) / len(gains):.2f} points ({min(gains):.2f} to {max(gains):.2f})".replace("-", "\u2212")
+    return f"{said}; in the mean time of the best single configuration it is right on {spread} more of the images."

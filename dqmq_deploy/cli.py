@@ -239,7 +239,13 @@ def bench(
     price: Annotated[float | None, typer.Option(help="Price of the adaptive row; defaults to the bundle's.")] = None,
     seconds: Annotated[float, typer.Option(help="Time to measure, for each number of threads.")] = 12.0,
     batch: Annotated[int, typer.Option(help="Images in a batch where throughput is measured.")] = 32,
-    seed: Annotated[int, typer.Option(help="Seed of the order of measurements and of random routing.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the order of measurements, of random routing, of --degrade.")] = 0,
+    adaptivity: Annotated[
+        bool, typer.Option("--adaptivity", help="Find out whether choosing pays, at equal mean measured time.")
+    ] = False,
+    degrade: Annotated[
+        str, typer.Option(help="For --adaptivity: none, images as they are; mixed, half of them degraded.")
+    ] = "none",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -259,6 +265,8 @@ def bench(
         batch=batch,
         price=price,
         seed=seed,
+        adaptivity=adaptivity,
+        degrade=degrade,
     )
     with progress() as shown:
         report = measure(job, shown.tell)

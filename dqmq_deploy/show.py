@@ -252,6 +252,24 @@ def show_served(summary: "ServeSummary") -> None:
     out.print(f"results: {summary.output}", soft_wrap=True)
 
 
+def show_adaptivity(runs: Sequence[dict[str, Any]]) -> None:
+    """Whether choosing pays, for one bundle or for several side by side: every table, and the verdicts."""
+    from dqmq_deploy.report.adaptivity.section import intro
+    from dqmq_deploy.report.adaptivity.sheets import as_tables
+
+    screen = console()
+    screen.print(intro(runs[0]))
+    screen.print()
+    for found in as_tables(runs):
+        columns = [column if i == 0 else f">{column}" for i, column in enumerate(found.columns)]
+        screen.print(table(found.title, columns, found.rows))
+        screen.print(found.note, style="dim")
+        screen.print()
+    for run in runs:
+        screen.print(run["verdict"])
+    screen.print()
+
+
 def show_report(report: dict[str, Any], out: Path) -> None:
     """The heart of what ``bench`` measured, and where the rest is."""
     from dqmq_deploy.report.tables import accuracy_and_cost, accuracy_by_quality
@@ -262,6 +280,8 @@ def show_report(report: dict[str, Any], out: Path) -> None:
             columns = [column if i == 0 else f">{column}" for i, column in enumerate(found.columns)]
             screen.print(table(found.title, columns, found.rows))
             screen.print()
+    if report["adaptivity"] is not None:
+        show_adaptivity([report["adaptivity"]])
     timed = [
         (row["name"], row["threads"], *(ms(row[key]) for key in LATENCY_KEYS), f"{row['images_per_s']:,.0f}")
         for row in report["latency"]

@@ -19,6 +19,10 @@ from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import InputError
 from dqmq_deploy.kernels import DOMAIN, in_use
 from dqmq_deploy.report.accuracy import accuracy_table, route_table
+from dqmq_deploy.report.adaptivity.collect import labelled_folder
+from dqmq_deploy.report.adaptivity.protocol import find_protocol
+from dqmq_deploy.report.adaptivity.run import adaptivity
+from dqmq_deploy.report.adaptivity.timing import measure_times
 from dqmq_deploy.report.baselines import BASELINES, find_baselines
 from dqmq_deploy.report.environment import environment, load_average
 from dqmq_deploy.report.latency import STOCK, latency_rows, load_dispatcher, overhead_row
@@ -42,6 +46,7 @@ class BenchJob:
     ``labels``: ``"auto"`` reads classes from folder names if all are classes of the bundle, ``"folders"`` demands it,
     ``"none"`` does not. ``seconds`` and at least ``blocks`` rounds go into each number of threads; one thread is always
     measured, since the overhead is told for it. ``price`` defaults to the bundle's. ``out=None`` writes no files.
+    ``adaptivity`` asks whether choosing pays, on labelled images as ``degrade`` (``"none"``, ``"mixed"``) spoils them.
     """
 
     bundle: Path
@@ -55,6 +60,8 @@ class BenchJob:
     batch: int = MICRO_BATCH
     price: float | None = None
     seed: int = 0
+    adaptivity: bool = False
+    degrade: str = "none"
     command: str | None = None
 
     def check(self) -> None:
@@ -71,6 +78,11 @@ class BenchJob:
             )
         if self.labels not in ("auto", "folders", "none"):
             raise InputError(f"--labels: expected auto, folders or none, got '{self.labels}'")
+        find_protocol(self.degrade)
+        if self.adaptivity and (self.images is None or self.labels == "none"):
+            raise InputError("--adaptivity: expected labelled images, so add --images DIR --labels folders")
+        if self.degrade != "none" and not self.adaptivity:
+            raise InputError(f"--degrade {self.degrade}: only --adaptivity degrades images, so add it")
         if self.price is not None and not 0 <= self.price < float("inf"):
             raise InputError(f"--price: expected a number from 0, got {self.price}")
 
@@ -111,6 +123,7 @@ def bench(job: BenchJob, progress: Progress = lambda stage, done: None) -> dict[
         )
         if threads == 1:
             overhead = [overhead_row(dispatcher, sample, batch) for batch in (1, job.batch)]
+    adaptive = _adaptivity(job, bundle, sample, progress) if job.adaptivity else None
     facts["load_average_after"] = load_average()
 
     report: dict[str, Any] = {
@@ -128,6 +141,7 @@ def bench(job: BenchJob, progress: Progress = lambda stage, done: None) -> dict[
         "overhead": overhead,
         "routes": None if outcomes is None else route_table(outcomes, manifest, price),
         "accuracy": None if outcomes is None else accuracy_table(outcomes, manifest, price, job.seed),
+        "adaptivity": adaptive,
         "notes": notes,
     }
     report["summary"] = summary(report)
@@ -183,6 +197,20 @@ def _outcomes(
         configurations=[subject.open(threads, chunk) for subject in configurations],
         baselines={subject.name: subject.open(threads, chunk) for subject in baselines},
         tick=lambda done, total: progress("accuracy", done / total),
+    )
+
+
+def _adaptivity(job: BenchJob, bundle: Bundle, sample: Pixels, progress: Progress) -> dict[str, Any]:
+    assert job.images is not None
+    progress("timing, one by one", 0.0)
+    timed = measure_times(bundle, sample, job.seconds, job.seed)
+    return adaptivity(
+        bundle,
+        labelled_folder(job.images, bundle),
+        find_protocol(job.degrade),
+        timed,
+        seed=job.seed,
+        tick=lambda done: progress("adaptivity", done),
     )
 
 

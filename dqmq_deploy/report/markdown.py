@@ -1,9 +1,12 @@
 """The report as Markdown: the same words and tables, to paste into an issue or a card."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from dqmq_deploy.report import tables
+from dqmq_deploy.report.adaptivity.section import intro
+from dqmq_deploy.report.adaptivity.sheets import as_tables
 from dqmq_deploy.report.environment import machine_line
 from dqmq_deploy.report.figures import band_names
 from dqmq_deploy.report.numbers import percent
@@ -31,8 +34,20 @@ def markdown(report: dict[str, Any]) -> str:
     for threads in tables.all_threads(report):
         found += [tables.latency(report, threads), tables.ratios(report, threads)]
     found += [tables.overhead(report), tables.surroundings(report)]
-    parts += [_table(table) for table in found if table is not None]
+    parts += [markdown_table(table) for table in found if table is not None]
+    if report["adaptivity"] is not None:
+        parts += adaptivity([report["adaptivity"]])
     return re.sub(r"\n\n(?=- )", "\n", "\n\n".join(parts)) + "\n"
+
+
+def adaptivity(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Whether choosing pays, for one bundle or for several side by side: an introduction, tables and verdicts."""
+    return [
+        "# Does choosing pay?",
+        _cell(intro(runs[0])),
+        *(markdown_table(table) for table in as_tables(runs)),
+        *(_cell(run["verdict"]) for run in runs),
+    ]
 
 
 def _routes(report: dict[str, Any]) -> Table | None:
@@ -59,7 +74,8 @@ def _bits(report: dict[str, Any]) -> Table:
     return Table("Bits per layer", ("layer", *(entry["name"] for entry in entries)), tuple(rows), measured=False)
 
 
-def _table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """A table below its title, with its note."""
     lines = [
         "| " + " | ".join(_cell(column) for column in table.columns) + " |",
         "|" + "|".join([" --- "] + [" ---: "] * (len(table.columns) - 1)) + "|",

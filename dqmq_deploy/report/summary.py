@@ -14,6 +14,7 @@ SAME_TIME = 1.15
 def summary(report: dict[str, Any]) -> list[str]:
     """Sentences for the top of the report, the most important first."""
     return [
+        *([report["adaptivity"]["verdict"]] if report["adaptivity"] is not None else []),
         *_accuracy(report),
         *_clock(report),
         *_overhead(report),

@@ -107,9 +107,9 @@ def text(x: float, y: float, content: str, class_: str, anchor: str | None = Non
     return element("text", content, x=float(x), y=float(y), class_=class_, text_anchor=anchor, style=style)
 
 
-def polyline(points: Sequence[tuple[float, float]], class_: str) -> Markup:
+def polyline(points: Sequence[tuple[float, float]], class_: str, style: str | None = None) -> Markup:
     """Straight lines from point to point."""
-    return element("polyline", points=" ".join(f"{x:.2f},{y:.2f}" for x, y in points), class_=class_)
+    return element("polyline", points=" ".join(f"{x:.2f},{y:.2f}" for x, y in points), class_=class_, style=style)
 
 
 def marker(kind: str, x: float, y: float, class_: str, style: str, title: str) -> Markup:

@@ -12,9 +12,11 @@ import json
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dqmq_deploy import Bundle
@@ -35,10 +37,12 @@ from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes
 HELD_OUT = "the images that training held out"
 
 
-def labelled(dataset: Dataset) -> Labelled:
-    """A data set as the harness wants it."""
-    names = tuple(str(name) for name in dataset.names)
-    return Labelled(names, tuple(dataset.classes), dataset.labels, lambda rows: dataset.images[list(rows)])
+def labelled(dataset: Dataset, classes: Sequence[str], where: str) -> Labelled:
+    """A data set as the harness wants it, with its labels as positions in the bundle's ``classes``."""
+    if set(classes) != set(dataset.classes):
+        require_same_classes(classes, dataset, where)
+    position = np.array([list(classes).index(name) for name in dataset.classes], np.int64)
+    return Labelled(dataset.names, tuple(classes), position[dataset.labels], lambda rows: dataset.images[list(rows)])
 
 
 def judge(path: Path, data: Path, degrade: str, seconds: float, seed: int) -> dict[str, Any]:
@@ -53,11 +57,11 @@ def judge(path: Path, data: Path, degrade: str, seconds: float, seed: int) -> di
             fit = lambda found, times, track: for_all(calibrate(held_out, times), len(track))  # noqa: E731
         size = bundle.manifest.preprocessing
         dataset = open_dataset(data, (size.height, size.width))
-        require_same_classes(bundle.manifest.classes, dataset, str(data))
+        images = labelled(dataset, bundle.manifest.classes, str(data))
         timed = measure_times(bundle, dataset.images[:1], seconds, seed)
         found = adaptivity(
             bundle,
-            labelled(dataset),
+            images,
             find_protocol(degrade),
             timed,
             seed=seed,

@@ -138,7 +138,7 @@ def _equal_time(label: str, ms: float, found: Rivals, draws: Bootstrap) -> dict[
                 differences[key] = told(value - other, drawn - others)
         base, bases = _at(best, ms, draws)
         most, mosts = _at(found.oracle, found.oracle.fastest, draws)
-        if most > base:
+        if np.percentile(mosts - bases, 1) > 0:  # else there is hardly a gap to close
             closed = (drawn - bases) / np.maximum(mosts - bases, 1e-9)
             differences["gap_closed"] = told((value - base) / (most - base), closed)
     return {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dqmq_deploy.report.adaptivity.sheets import gain
 from dqmq_deploy.report.numbers import ms
 
 PAYS, DOES_NOT = "Routing pays on this data: ", "Routing does not pay on this data: "
@@ -20,24 +21,22 @@ def verdict(compared: dict[str, Any]) -> str:
     if found is None:
         alone = f"{best} ({ms(row['ms'], unit=True)}), the best single configuration"
         return f"{DOES_NOT}even the fastest setting of {ours} takes longer than {alone}."
-    at = f"in the mean time of {best}, the best single configuration ({ms(row['ms'], unit=True)}), {ours} is right on"
+    at = f"in the mean time of {best} ({ms(row['ms'], unit=True)}), the best single configuration, {ours} gains"
     if found["low"] > 0:
-        return f"{PAYS}{at} {_points(found)} more of the images."
+        return f"{PAYS}{at} {_points(found)}."
     if whole is not None and whole["low"] > 0:
         return (
-            f"{PAYS}over mean times from {ms(whole['from_ms'])} to {ms(whole['to_ms'], unit=True)}, {ours} is right on "
-            f"{_points(whole)} more of the images than the best mixture of two configurations; but {at} "
-            f"{_points(found)} more."
+            f"{PAYS}over mean times from {ms(whole['from_ms'])} to {ms(whole['to_ms'], unit=True)}, {ours} gains "
+            f"{_points(whole)} on the best mixture of two configurations that does not look at the image; but {at} "
+            f"{_points(found)}."
         )
-    sure = "fewer" if found["high"] < 0 else "more, which may be chance"
-    return f"{DOES_NOT}{at} {_points(found, flip=found['high'] < 0)} {sure}."
+    return f"{DOES_NOT}{at} {_points(found)}{'' if found['high'] < 0 else ', which may be chance'}."
 
 
-def _points(found: dict[str, float], flip: bool = False) -> str:
+def _points(found: dict[str, float]) -> str:
     """A difference in points with its interval."""
-    sign = -1 if flip else 1
-    value, low, high = (100 * sign * found[key] for key in ("value", "low", "high"))
-    return f"{value:.2f} points (95 % interval {min(low, high):.2f} to {max(low, high):.2f})".replace("-", "\u2212")
+    value, low, high = (gain(found[key]) for key in ("value", "low", "high"))
+    return f"{value} points of accuracy (95 % interval {low} to {high})"
 
 
 def over_seeds(runs: Sequence[dict[str, Any]]) -> str:
@@ -50,9 +49,9 @@ def over_seeds(runs: Sequence[dict[str, Any]]) -> str:
         compared = next(iter(run["compared"].values()))
         at = next(at for at in compared["equal_time"] if at["label"] == f"time of {compared['best_static']}")
         if "best_static" in at["differences"]:
-            gains.append(100 * at["differences"]["best_static"]["value"])
+            gains.append(at["differences"]["best_static"]["value"])
     said = f"{paying} of {len(runs)} seeds say that routing pays on this data"
     if len(gains) < len(runs):
         return f"{said}; in {len(runs) - len(gains)} it takes longer than the best single configuration."
-    spread = f"{sum(gains) / len(gains):.2f} points ({min(gains):.2f} to {max(gains):.2f})".replace("-", "\u2212")
-    return f"{said}; in the mean time of the best single configuration it is right on {spread} more of the images."
+    spread = f"{gain(sum(gains) / len(gains))} points of accuracy ({gain(min(gains))} to {gain(max(gains))})"
+    return f"{said}; in the mean time of the best single configuration it gains {spread}."

@@ -40,14 +40,14 @@ def where_it_pays(
     names = [way.name for way in every.statics]
     best = names.index(every.best.name)
     setting = _setting(every)
-    first, second = _seen(found, folds, every.default, setting.index)
-    rows = np.arange(len(first))
-    ours, theirs = found.evidence.pair_right[rows, first, second], found.evidence.right[:, best]
+    seen = _seen(found, folds, every.default, setting.index)
+    rows = np.arange(len(seen))
+    ours, theirs = found.evidence.right[rows, seen], found.evidence.right[:, best]
     right: dict[str, npt.NDArray[np.floating]] = {
         name: way.points[0].right for name, way in zip(names, every.statics, strict=True)
     }
     right["adaptive"] = ours.astype(float)
-    predicted = found.pair_predicted[rows, first, second]
+    predicted = found.predicted[rows, seen]
     gained, lost = changed(ours, theirs, SHOWN, seed)
 
     def shown(chosen: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def where_it_pays(
             {
                 "image": images.names[row],
                 "label": images.classes[images.truth[row]],
-                "best_static": images.classes[found.pair_predicted[row, best, best]],
+                "best_static": images.classes[found.predicted[row, best]],
                 "adaptive": images.classes[predicted[row]],
                 "kind": "as it is" if found.kind[row] == AS_IT_IS else KINDS[found.kind[row]],
                 "severity": int(found.severity[row]),
@@ -82,23 +82,19 @@ def _setting(every: Rivals) -> Point:
     return next((point for point in reversed(points) if point.ms <= every.best.fastest), points[0])
 
 
-def _seen(
-    found: Answers, folds: Sequence[Fold], default: str, index: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Which two configurations answer each image at a setting, ``[N]`` each; twice the same where one does alone."""
-    first = np.zeros(len(found.kind), np.intp)
-    second = np.zeros(len(found.kind), np.intp)
+def _seen(found: Answers, folds: Sequence[Fold], default: str, index: int) -> npt.NDArray[np.intp]:
+    """Which configuration has the last word on each image at a setting, ``[N]``."""
+    seen = np.zeros(len(found.kind), np.intp)
     for fold in folds:
         some = part(found.evidence, fold.rows)
         if default == ROUTER:
-            one = two = choose(some.p_right, fold.settings.route_cost, fold.settings.prices[index])
+            last = choose(some.p_right, fold.settings.route_cost, fold.settings.prices[index])
         else:
             cascade = fold.settings.of({TRIAL: "trials", CASCADE: "cascades"}[default])[index]
             skipped, again = turns(cascade, some)
-            one = np.where(skipped, cascade.last, cascade.first)
-            two = np.where(skipped | again, cascade.last, cascade.first)
-        first[fold.rows], second[fold.rows] = one, two
-    return first, second
+            last = np.where(skipped | again, cascade.last, cascade.first)
+        seen[fold.rows] = last
+    return seen
 
 
 def thumbnail(picture: Pixels) -> str:

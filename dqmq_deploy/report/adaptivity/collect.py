@@ -13,7 +13,7 @@ from dqmq_deploy.images import decode, find_images
 from dqmq_deploy.report.adaptivity.protocol import Protocol, spoil
 from dqmq_deploy.report.outcomes import labels_from_folders
 from dqmq_deploy.report.runners import OnnxRunner, Pixels
-from dqmq_deploy.routing import Evidence, log_softmax, top_score
+from dqmq_deploy.routing import Evidence, top_score
 
 CHUNK = 64
 """Images that are in memory at a time."""
@@ -68,7 +68,7 @@ class Answers:
     """What every graph says of every image. N images, K configurations."""
 
     evidence: Evidence
-    pair_predicted: Ints  # [N, K, K], the class that two configurations together answer; its diagonal, each alone
+    predicted: Ints  # [N, K], the class that each configuration answers
     kind: Ints  # [N], a position in KINDS
     severity: Ints  # [N]
 
@@ -92,29 +92,18 @@ def collect(
         p_right.append(estimator.run(estimator.prepare(pixels)))
         logits = np.stack([runner.run(runner.prepare(pixels)) for runner in configurations], axis=1)
         score.append(top_score(logits))
-        predicted.append(pair_answers(logits))
+        predicted.append(logits.argmax(axis=2).astype(np.int64))
         kinds.append(kind)
         severities.append(severity)
         tick((rows[-1] + 1) / len(images.names))
     found = np.concatenate(predicted)
-    right = found == images.truth[:, None, None]
+    right = found == images.truth[:, None]
     return Answers(
         Evidence(np.concatenate(p_right), np.concatenate(score), right),
         found,
         np.concatenate(kinds),
         np.concatenate(severities),
     )
-
-
-def pair_answers(logits: npt.NDArray[np.float32]) -> Ints:
-    """The class that configurations i and j of ``logits`` ``[N, K, C]`` answer together, ``[N, K, K]``."""
-    answers = log_softmax(logits)
-    count = answers.shape[1]
-    found = np.empty((len(logits), count, count), np.int64)
-    for i in range(count):
-        for j in range(i, count):
-            found[:, i, j] = found[:, j, i] = (answers[:, i] + answers[:, j]).argmax(-1)
-    return found
 
 
 def _chunks(count: int) -> Iterator[range]:

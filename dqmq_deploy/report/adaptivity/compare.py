@@ -19,7 +19,7 @@ FRACTIONS = (0.6, 0.8)
 BUDGETS = 20
 """Mean times that the figure over the whole range is a mean of."""
 
-ROUTER, TRIAL, LAST_WORD, CASCADE = "router", "escalation", "escalation, last answer alone", "router and escalation"
+ROUTER, TRIAL, CASCADE = "router", "escalation", "router and escalation"
 
 ADAPTIVE = (ROUTER, TRIAL, CASCADE)
 """Ways that a bundle may take of itself."""
@@ -42,7 +42,6 @@ class Rivals:
     mixtures: Way
     adaptive: dict[str, Way]
     random: Way
-    last_word: Way
     oracle: Way
     default: str
 
@@ -63,7 +62,7 @@ class Rivals:
 
     def curves(self) -> list[Way]:
         """Every way but single configurations and the oracle."""
-        return [self.mixtures, self.random, *self.adaptive.values(), self.last_word]
+        return [self.mixtures, self.random, *self.adaptive.values()]
 
     def best_within(self, ms: float) -> Way | None:
         """The most accurate configuration that takes no longer than ``ms``."""
@@ -86,7 +85,6 @@ def rivals(judged: Judged, times: Times, folds: Sequence[Fold], default: str) ->
         random=ways.random_routes(evidence, times, folds, random)
         if default == ROUTER
         else ways.random_cascades(evidence, times, folds, "trials" if default == TRIAL else "cascades", random),
-        last_word=ways.escalated(evidence, times, folds, "last_words", LAST_WORD),
         oracle=ways.oracle(evidence, times),
         default=default,
     )

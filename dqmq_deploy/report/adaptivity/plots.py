@@ -5,7 +5,6 @@ from typing import Any
 
 from dqmq_deploy.degradations.kinds import SEVERITIES
 from dqmq_deploy.report import svg
-from dqmq_deploy.report.adaptivity.compare import LAST_WORD
 from dqmq_deploy.report.adaptivity.sheets import gain, share
 from dqmq_deploy.report.figures import configuration_colour
 from dqmq_deploy.report.labels import Box, place
@@ -22,10 +21,9 @@ COLOURS = {
     "random, same mix": "var(--muted)",
     "router": "var(--ramp-0)",
     "escalation": "var(--ramp-1)",
-    LAST_WORD: "var(--ramp-3)",
     "router and escalation": "var(--accent)",
 }
-DASHES = {"random, same mix": "2 4", LAST_WORD: "6 3"}
+DASHES = {"random, same mix": "2 4"}
 
 
 def accuracy_time(compared: dict[str, Any]) -> list[Markup]:

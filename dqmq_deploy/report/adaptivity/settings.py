@@ -30,11 +30,10 @@ class Settings:
     route_cost: npt.NDArray[np.float64]  # [K], the unit that prices count in
     cascades: tuple[Cascade, ...]  # the estimator may have a word before
     trials: tuple[Cascade, ...]  # without the estimator
-    last_words: tuple[Cascade, ...]  # without the estimator, and the first answer does not count
 
     def of(self, kind: str) -> tuple[Cascade, ...]:
-        """The cascades of one of the three kinds."""
-        return {"cascades": self.cascades, "trials": self.trials, "last_words": self.last_words}[kind]
+        """The cascades of one of the two kinds."""
+        return {"cascades": self.cascades, "trials": self.trials}[kind]
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,11 @@ def calibrate(evidence: Evidence, times: Times, prices: Sequence[float] = PRICES
     """Settings from held-out ``evidence``, for the ``times`` of this machine."""
     cost = times.graph / times.graph.max()
     estimator = times.estimator / float(times.graph.max())
-    last = only_last(evidence)
     return Settings(
         prices=tuple(prices),
         route_cost=cost,
         cascades=tuple(best_cascade(evidence, cost, estimator, price) for price in prices),
         trials=tuple(best_cascade(evidence, cost, estimator, price, skips=0) for price in prices),
-        last_words=tuple(best_cascade(last, cost, estimator, price, skips=0) for price in prices),
     )
 
 
@@ -77,12 +74,4 @@ def for_all(settings: Settings, images: int) -> list[Fold]:
 
 def part(evidence: Evidence, rows: npt.NDArray[np.intp]) -> Evidence:
     """Some of the images."""
-    return Evidence(evidence.p_right[rows], evidence.score[rows], evidence.pair_right[rows])
-
-
-def only_last(evidence: Evidence) -> Evidence:
-    """The same images where of two answers the dearer one counts alone."""
-    pairs = evidence.pair_right.copy()
-    for j in range(1, pairs.shape[1]):
-        pairs[:, :j, j] = evidence.right[:, j : j + 1]
-    return Evidence(evidence.p_right, evidence.score, pairs)
+    return Evidence(evidence.p_right[rows], evidence.score[rows], evidence.right[rows])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.report.adaptivity.settings import Fold, Settings, Times, only_last, part
+from dqmq_deploy.report.adaptivity.settings import Fold, Settings, Times, part
 from dqmq_deploy.routing import Cascade, Evidence, Outcome, choose, run_cascade, run_route
 
 Shares = npt.NDArray[np.float64]
@@ -94,13 +94,12 @@ def routed(evidence: Evidence, times: Times, folds: Sequence[Fold], name: str) -
 
 
 def escalated(evidence: Evidence, times: Times, folds: Sequence[Fold], kind: str, name: str) -> Way:
-    """The cascades of one ``kind``: ``"cascades"``, ``"trials"`` or ``"last_words"`` of the settings."""
-    judged = only_last(evidence) if kind == "last_words" else evidence
+    """The cascades of one ``kind``: ``"cascades"`` or ``"trials"`` of the settings."""
 
     def run(some: Evidence, settings: Settings, index: int) -> Outcome:
         return run_cascade(settings.of(kind)[index], some, times.graph, times.estimator)
 
-    return way(name, _points(judged, times, folds, run, len(folds[0].settings.of(kind))))
+    return way(name, _points(evidence, times, folds, run, len(folds[0].settings.of(kind))))
 
 
 def random_routes(evidence: Evidence, times: Times, folds: Sequence[Fold], name: str) -> Way:
@@ -119,10 +118,9 @@ def random_cascades(evidence: Evidence, times: Times, folds: Sequence[Fold], kin
 
     def run(some: Evidence, settings: Settings, index: int) -> tuple[Shares, Shares]:
         cascade = settings.of(kind)[index]
-        first, last, pairs = cascade.first, cascade.last, some.pair_right.astype(float)
         skipped, again = turns(cascade, some)
-        skip, more = float(skipped.mean()), float(again.mean())
-        right = skip * pairs[:, last, last] + more * pairs[:, first, last] + (1 - skip - more) * pairs[:, first, first]
+        share = float((skipped | again).mean())
+        right = share * some.right[:, cascade.last] + (1 - share) * some.right[:, cascade.first]
         spent = run_cascade(cascade, some, times.graph, times.estimator).cost.mean()
         return right, np.full(len(right), spent)
 

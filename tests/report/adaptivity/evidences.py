@@ -15,11 +15,10 @@ def simulated(images: int, seed: int) -> Evidence:
     first, second = rng.random(images) < np.where(hard, 0.4, 0.98), rng.random(images) < np.where(hard, 0.9, 0.97)
     score = np.clip(np.where(first, 0.9, 0.5) + rng.normal(0, 0.15, images), 0, 1)
     p_right = np.clip(np.where(hard, 0.5, 0.95) + rng.normal(0, 0.05, images), 0, 1)
-    pairs = np.stack([np.stack([first, second], 1), np.stack([second, second], 1)], 1)
-    return Evidence(np.stack([p_right, p_right + 0.02], 1), np.stack([score, score], 1), pairs)
+    return Evidence(np.stack([p_right, p_right + 0.02], 1), np.stack([score, score], 1), np.stack([first, second], 1))
 
 
 def shuffled(evidence: Evidence, seed: int) -> Evidence:
     """The same answers, of which neither estimator nor score knows anything."""
     rng = np.random.default_rng(seed)
-    return Evidence(rng.permutation(evidence.p_right), rng.permutation(evidence.score), evidence.pair_right)
+    return Evidence(rng.permutation(evidence.p_right), rng.permutation(evidence.score), evidence.right)

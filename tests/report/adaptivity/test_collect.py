@@ -9,7 +9,7 @@ from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.degradations.kinds import AS_IT_IS
 from dqmq_deploy.errors import DataError, InputError
 from dqmq_deploy.report.adaptivity.bootstrap import tracks
-from dqmq_deploy.report.adaptivity.collect import Labelled, collect, labelled_folder, pair_answers
+from dqmq_deploy.report.adaptivity.collect import Labelled, collect, labelled_folder
 from dqmq_deploy.report.adaptivity.protocol import PROTOCOLS, find_protocol
 from dqmq_deploy.routing import evidence_of
 from tests.tiny_bundle import BITS, reference_logits, reference_p_right
@@ -21,19 +21,13 @@ def test_every_graph_says_what_the_reference_says(tiny_bundle: Bundle, tracked: 
     pixels, kind, severity = tracked.spoilt(range(300), PROTOCOLS["mixed"], seed=3)
     logits = np.stack([reference_logits(pixels, bits) for bits in BITS.values()], axis=1)
     expected = evidence_of(reference_p_right(pixels), logits, tracked.truth)
-    assert np.array_equal(found.evidence.pair_right, expected.pair_right)
+    assert np.array_equal(found.evidence.right, expected.right)
     np.testing.assert_allclose(found.evidence.score, expected.score, atol=1e-5)
     np.testing.assert_allclose(found.evidence.p_right, expected.p_right, atol=1e-5)
     assert np.array_equal(found.kind, kind) and np.array_equal(found.severity, severity)
     assert 100 < (kind == AS_IT_IS).sum() < 200
     some = tracked.spoilt([7, 200], PROTOCOLS["mixed"], seed=3)[0]
     assert np.array_equal(some, pixels[[7, 200]])
-
-
-def test_pairs_answer_alone_on_the_diagonal() -> None:
-    """Both together say what the mean of their log-softmax says; the order does not matter."""
-    logits = np.array([[[2.0, 0.0, 1.5], [0.0, 2.0, 1.5]]], np.float32)
-    assert pair_answers(logits).tolist() == [[[0, 2], [2, 1]]]
 
 
 def test_frames_share_tracks_and_unreadable_files_are_left_out(

@@ -84,7 +84,7 @@ def test_choosing_does_not_pay_where_nothing_tells(default: str) -> None:
 def test_a_perfect_estimator_closes_the_gap() -> None:
     """It knows who is right: the router reaches the oracle, in less than the time of the best configuration."""
     some = simulated(IMAGES, 1)
-    knowing = Evidence(some.right.astype(float), some.score, some.pair_right)
+    knowing = Evidence(some.right.astype(float), some.score, some.right)
     found = compared(knowing, knowing, ROUTER, replace(TIMES, estimator=0.0, dispatch=0.0))
     closed = at(found, "time of dear")["differences"]["gap_closed"]
     assert closed == pytest.approx({"value": 1.0, "low": 1.0, "high": 1.0}, abs=1e-5)

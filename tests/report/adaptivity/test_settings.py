@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dqmq_deploy.errors import InputError
-from dqmq_deploy.report.adaptivity.settings import by_halves, calibrate, for_all, only_last, part
+from dqmq_deploy.report.adaptivity.settings import by_halves, calibrate, for_all, part
 from dqmq_deploy.routing import Evidence
 from tests.report.adaptivity.evidences import TIMES, simulated
 
@@ -22,7 +22,7 @@ def test_the_judged_images_have_no_say_in_their_thresholds() -> None:
     """Whatever one half answers, its settings stay: they come from the other."""
     evidence = simulated(400, 3)
     first, second = by_halves(evidence, TIMES, np.arange(400), seed=0)
-    changed = evidence.pair_right.copy()
+    changed = evidence.right.copy()
     changed[first.rows] = ~changed[first.rows]
     score = evidence.score.copy()
     score[first.rows] = 0.123
@@ -34,11 +34,11 @@ def test_the_judged_images_have_no_say_in_their_thresholds() -> None:
 
 
 def test_trials_do_without_the_estimator() -> None:
-    """Neither they nor those whose last answer counts alone skip; there is one setting for each price."""
+    """They never skip; there is one setting for each price."""
     some = simulated(500, 1)
-    settings = calibrate(Evidence(some.right.astype(float), some.score, some.pair_right), TIMES)
-    assert len(settings.cascades) == len(settings.trials) == len(settings.last_words) == len(settings.prices)
-    assert not any(cascade.asks_estimator for cascade in (*settings.trials, *settings.last_words))
+    settings = calibrate(Evidence(some.right.astype(float), some.score, some.right), TIMES)
+    assert len(settings.cascades) == len(settings.trials) == len(settings.prices)
+    assert not any(cascade.asks_estimator for cascade in settings.trials)
     assert any(cascade.asks_estimator for cascade in settings.cascades)
 
 
@@ -47,16 +47,6 @@ def test_settings_from_elsewhere_hold_for_all_images() -> None:
     settings = calibrate(simulated(50, 1), TIMES)
     (fold,) = for_all(settings, 8)
     assert fold.rows.tolist() == list(range(8)) and fold.settings is settings
-
-
-def test_only_the_last_answer_counts() -> None:
-    """Of a pair the dearer; alone each as before; what was given stays as it was."""
-    pairs = np.array([[[True, True], [True, False]], [[False, False], [False, True]]])
-    evidence = Evidence(np.zeros((2, 2)), np.zeros((2, 2)), pairs)
-    found = only_last(evidence).pair_right
-    assert found[:, 0, 1].tolist() == [False, True]
-    assert found[:, 0, 0].tolist() == [True, False]
-    assert pairs[0, 0, 1]
 
 
 def test_one_track_cannot_be_halved() -> None:

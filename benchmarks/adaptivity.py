@@ -2,9 +2,10 @@
 
     python -m benchmarks.adaptivity models/resnet20-gtsrb/seed*.pt --data gtsrb-val.zip -o adaptivity.json
 
-Prices and thresholds of a checkpoint are fitted on the held-out images that it carries, for the times measured here;
-the images given only judge. For a bundle one half of the images is judged by what fits the other half. Every figure is
-told as its mean over the seeds with the least and the most. ``dqmq-deploy bench --adaptivity`` does so for one bundle.
+Prices and thresholds are those of the bundle, fitted on images that training held out; the images given only judge. For
+ways that no bundle takes they come from a checkpoint's held-out images, for a bundle from the other half of the images.
+Every figure is told as its mean over the seeds with the least and the most. ``dqmq-deploy bench --adaptivity`` does the
+same for one bundle.
 """
 
 import argparse
@@ -17,24 +18,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from dqmq_deploy import Bundle
 from dqmq_deploy.errors import InputError
 from dqmq_deploy.export.compiled import open_compiled
 from dqmq_deploy.export.run import export
-from dqmq_deploy.report.adaptivity.collect import Labelled
+from dqmq_deploy.report.adaptivity.collect import Answers, Labelled
 from dqmq_deploy.report.adaptivity.protocol import PROTOCOLS, find_protocol
-from dqmq_deploy.report.adaptivity.run import HALVES, Fit, adaptivity
-from dqmq_deploy.report.adaptivity.settings import calibrate, for_all
+from dqmq_deploy.report.adaptivity.run import BUNDLED, Fit, adaptivity
+from dqmq_deploy.report.adaptivity.settings import Fold, Times, as_bundled, calibrate, for_all
 from dqmq_deploy.report.adaptivity.timing import measure_times
 from dqmq_deploy.report.adaptivity.verdict import over_seeds
 from dqmq_deploy.report.environment import environment, machine_line
 from dqmq_deploy.report.markdown import adaptivity as as_markdown
+from dqmq_deploy.routing import Evidence
 from dqmq_deploy.show import show_adaptivity
 from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes
 
-HELD_OUT = "the images that training held out"
+HELD_OUT = "images that training held out"
 
 
 def labelled(dataset: Dataset, classes: Sequence[str], where: str) -> Labelled:
@@ -45,28 +48,32 @@ def labelled(dataset: Dataset, classes: Sequence[str], where: str) -> Labelled:
     return Labelled(dataset.names, tuple(classes), position[dataset.labels], lambda rows: dataset.images[list(rows)])
 
 
+def held_out(evidence: Evidence, bundle: Bundle) -> Fit:
+    """Settings of the bundle, and for ways that it does not take such as fit ``evidence``."""
+
+    def fit(found: Answers, times: Times, track: npt.NDArray[np.int64]) -> Sequence[Fold]:
+        return as_bundled(for_all(calibrate(evidence, times), len(track)), bundle.manifest)
+
+    return fit
+
+
 def judge(path: Path, data: Path, degrade: str, seconds: float, seed: int) -> dict[str, Any]:
     """What ``bench --adaptivity`` finds for a bundle, or for the bundle of a checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
-        fit: Fit | None = None
-        if path.is_dir():
-            bundle = Bundle.open(path)
-        else:
-            held_out = open_compiled(path).evidence
-            bundle = Bundle.open(export(path, Path(folder) / "model.dqmq").path)
-            fit = lambda found, times, track: for_all(calibrate(held_out, times), len(track))  # noqa: E731
+        checkpoint = None if path.is_dir() else open_compiled(path)
+        bundle = Bundle.open(path if checkpoint is None else export(path, Path(folder) / "model.dqmq").path)
         size = bundle.manifest.preprocessing
         dataset = open_dataset(data, (size.height, size.width))
         images = labelled(dataset, bundle.manifest.classes, str(data))
-        timed = measure_times(bundle, dataset.images[:1], seconds, seed)
+        timed = measure_times(bundle, dataset.images, seconds, seed)
         found = adaptivity(
             bundle,
             images,
             find_protocol(degrade),
             timed,
             seed=seed,
-            fit=fit,
-            fitted_on=HALVES if fit is None else HELD_OUT,
+            fit=None if checkpoint is None else held_out(checkpoint.evidence, bundle),
+            fitted_on=BUNDLED if checkpoint is None else HELD_OUT,
         )
     return {"path": str(path), **found}
 

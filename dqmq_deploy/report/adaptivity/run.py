@@ -6,25 +6,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.report.adaptivity.bootstrap import Bootstrap, tracks
 from dqmq_deploy.report.adaptivity.cases import where_it_pays
 from dqmq_deploy.report.adaptivity.collect import Answers, Labelled, collect
-from dqmq_deploy.report.adaptivity.compare import CASCADE, Judged, compare, rivals
+from dqmq_deploy.report.adaptivity.compare import CASCADE, ROUTER, Judged, compare, rivals
 from dqmq_deploy.report.adaptivity.protocol import Protocol
-from dqmq_deploy.report.adaptivity.settings import Fold, Times, by_halves
+from dqmq_deploy.report.adaptivity.settings import Fold, Times, as_bundled, by_halves
 from dqmq_deploy.report.adaptivity.timing import Timed
 from dqmq_deploy.report.adaptivity.verdict import verdict
 
 Fit = Callable[[Answers, Times, npt.NDArray[np.int64]], Sequence[Fold]]
 """Settings for images with these answers, at these times, in these tracks."""
 
-HALVES = "two halves of these images, each judged by what fits the other"
+BUNDLED = (
+    "the bundle; for ways that no bundle takes (escalation that never asks the estimator) from two halves of these "
+    "images, each judged by what fits the other"
+)
 
-
-def fit_by_halves(seed: int) -> Fit:
-    """Settings from the other half of the images themselves."""
-    return lambda found, times, track: by_halves(found.evidence, times, track, seed)
+OWN = {ESCALATE: CASCADE, ROUTE: ROUTER}
+"""Which way each policy of a bundle is."""
 
 
 def adaptivity(
@@ -35,25 +37,30 @@ def adaptivity(
     *,
     seed: int,
     fit: Fit | None = None,
-    fitted_on: str = HALVES,
-    default: str = CASCADE,
+    fitted_on: str = BUNDLED,
+    default: str | None = None,
     tick: Callable[[float], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Run the images through every graph, and judge every way of choosing, with kernels and without.
 
-    ``fit`` gives the prices and thresholds (by halves of the images unless told otherwise), ``fitted_on`` says from
-    where in words; ``default`` is the way that the bundle takes of itself.
+    ``fit`` gives the prices and thresholds, unless told otherwise those of the bundle; ``fitted_on`` says from where in
+    words. ``default`` is the way that is judged, unless told otherwise that of the bundle's default policy.
 
     Raises:
         InputError: too few images to judge one half by the other.
     """
+    default = default or OWN[bundle.manifest.default_policy]
     found = collect(bundle, images, protocol, seed, tick)
     names = tuple(entry.name for entry in bundle.manifest.configurations)
     track = tracks(images.names)
     judged = Judged(found.evidence, names, track)
     compared, first = {}, next(iter(timed.times))
     for label, times in timed.times.items():
-        folds = (fit or fit_by_halves(seed))(found, times, track)
+        folds = (
+            as_bundled(by_halves(found.evidence, times, track, seed), bundle.manifest)
+            if fit is None
+            else fit(found, times, track)
+        )
         draws = Bootstrap(track, seed)
         every = rivals(judged, times, folds, default)
         compared[label] = compare(every, draws)

@@ -1,11 +1,12 @@
 """Prices and thresholds to judge at, fitted on other images than those that are judged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE, Manifest
 from dqmq_deploy.errors import InputError
 from dqmq_deploy.routing import Cascade, Evidence, best_cascade
 
@@ -70,6 +71,17 @@ def by_halves(evidence: Evidence, times: Times, track: npt.NDArray[np.int64], se
 def for_all(settings: Settings, images: int) -> list[Fold]:
     """The same settings for all ``images``; they come from elsewhere."""
     return [Fold(np.arange(images), settings)]
+
+
+def as_bundled(folds: Sequence[Fold], manifest: Manifest) -> list[Fold]:
+    """Folds that route and escalate as the bundle does; ways that it does not know keep the settings of ``folds``."""
+    names = [entry.name for entry in manifest.configurations]
+    prices = tuple(point.price for point in manifest.policy(ROUTE).curve)
+    cost = np.array([entry.cost for entry in manifest.configurations])
+    cascades = tuple(point.cascade(names) for point in manifest.policy(ESCALATE).curve)
+    return [
+        Fold(fold.rows, replace(fold.settings, prices=prices, route_cost=cost, cascades=cascades)) for fold in folds
+    ]
 
 
 def part(evidence: Evidence, rows: npt.NDArray[np.intp]) -> Evidence:

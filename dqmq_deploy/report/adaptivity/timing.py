@@ -1,7 +1,8 @@
 """What an image costs on this machine: every graph with our kernels and without, and the dispatcher around them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,8 @@ KERNELS, STOCK = "kernels", "stock"
 BLOCKS = 9
 """Rounds at least."""
 
-DISPATCHER = "dispatcher"
+DISPATCHED = 4
+"""Images at most that the dispatcher is timed on."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,18 @@ def measure_times(bundle: Bundle, sample: Pixels, seconds: float, seed: int) -> 
     """Mean times of one image on one thread, all candidates in turn.
 
     Every time is that of the slowest configuration times the median over rounds of the ratio to it. The dispatcher's
-    own work is what it takes for one image beyond the graphs that it runs.
+    own work is what it takes for an image beyond the graphs that it runs, mean over a few of ``sample``
+    ``[n, H, W, 3]``.
     """
     manifest = bundle.manifest
     graphs = {"estimator": manifest.estimator.graph, **{entry.name: entry.graph for entry in manifest.configurations}}
     last = manifest.configurations[-1].name
-    dispatcher = Dispatcher(bundle, config=last)
-    asked = bool(dispatcher(sample[0]).p_right)
+    dispatcher = Dispatcher(bundle)
+    dispatched = sample[:: -(-len(sample) // DISPATCHED)]
     ways = {KERNELS: True, STOCK: False} if in_use() is not None else {STOCK: False}
-    calls: dict[str, Callable[[], object]] = {DISPATCHER: lambda: dispatcher(sample[0])}
+    calls: dict[str, Callable[[], object]] = {
+        f"dispatcher/{i}": partial(dispatcher, picture) for i, picture in enumerate(dispatched)
+    }
     for label, kernels in ways.items():
         for name, path in graphs.items():
             runner = OnnxRunner(bundle.file(path), 1, manifest.image_quant, kernels)
@@ -50,13 +55,16 @@ def measure_times(bundle: Bundle, sample: Pixels, seconds: float, seed: int) -> 
     base = taken[f"{last}/{first}"]
     base_ms = float(np.median(base.block_medians_ms))
     ms = {name: base_ms * float(ratio(found, base)["median"]) for name, found in taken.items()}
-    dispatch = _beyond(taken[DISPATCHER], base, *([taken[f"estimator/{first}"]] if asked else []))
+    beyond = [
+        _beyond(taken[f"dispatcher/{i}"], [taken[f"{name}/{first}"] for name in _ran(dispatcher, picture)])
+        for i, picture in enumerate(dispatched)
+    ]
     return Timed(
         {
             label: Times(
                 np.array([ms[f"{entry.name}/{label}"] for entry in manifest.configurations]),
                 ms[f"estimator/{label}"],
-                dispatch,
+                float(np.mean(beyond)),
             )
             for label in ways
         },
@@ -69,7 +77,16 @@ def _call(runner: OnnxRunner, pixels: Pixels) -> Callable[[], object]:
     return lambda: runner.run(feed)
 
 
-def _beyond(whole: Samples, *parts: Samples) -> float:
+def _ran(dispatcher: Dispatcher, picture: Pixels) -> list[str]:
+    """The graphs that an image runs through."""
+    answer, cascade = dispatcher(picture), dispatcher.cascade
+    before = ["estimator"] if answer.p_right else []
+    if answer.escalated and cascade is not None:
+        before.append(dispatcher.configurations[cascade.first])
+    return [*before, answer.config]
+
+
+def _beyond(whole: Samples, parts: Sequence[Samples]) -> float:
     """Median over rounds of what ``whole`` takes beyond its parts, at least 0."""
     spent = whole.block_medians_ms - np.sum([part.block_medians_ms for part in parts], axis=0)
     return max(0.0, float(np.median(spent)))

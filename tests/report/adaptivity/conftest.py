@@ -1,18 +1,22 @@
 """The tiny bundle judged once, as if its configurations took longer the more they see."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from dqmq_deploy.bundle.read import Bundle
-from dqmq_deploy.report.adaptivity.collect import Labelled, labelled_folder
+from dqmq_deploy.report.adaptivity.collect import Answers, Labelled, labelled_folder
+from dqmq_deploy.report.adaptivity.compare import CASCADE
 from dqmq_deploy.report.adaptivity.protocol import PROTOCOLS
 from dqmq_deploy.report.adaptivity.run import adaptivity
-from dqmq_deploy.report.adaptivity.settings import Times
+from dqmq_deploy.report.adaptivity.settings import Fold, Times, calibrate, for_all
 from dqmq_deploy.report.adaptivity.timing import KERNELS, STOCK, Timed
+from dqmq_deploy.routing import Cascade
 from tests.tiny_bundle import CLASSES, pictures
 
 PRETENDED = Timed(
@@ -45,7 +49,13 @@ def tracked(tiny_bundle: Bundle, track_folder: Path) -> Labelled:
     return labelled_folder(track_folder, tiny_bundle)
 
 
+def trusting(found: Answers, times: Times, track: npt.NDArray[np.int64]) -> list[Fold]:
+    """Cascades that take the first answer whatever its score: they lose images that the best configuration gets."""
+    settings = calibrate(found.evidence, times)
+    return for_all(replace(settings, cascades=(Cascade(0, 3, 0.0), Cascade(1, 3, 0.0))), len(track))
+
+
 @pytest.fixture(scope="session")
 def judged(tiny_bundle: Bundle, tracked: Labelled) -> dict[str, Any]:
-    """What the harness says of the tiny bundle on mixed pictures."""
-    return adaptivity(tiny_bundle, tracked, PROTOCOLS["mixed"], PRETENDED, seed=1)
+    """What the harness says of the tiny bundle on mixed pictures, escalating too seldom."""
+    return adaptivity(tiny_bundle, tracked, PROTOCOLS["mixed"], PRETENDED, seed=1, fit=trusting, default=CASCADE)

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import InputError
-from dqmq_deploy.report.adaptivity.settings import by_halves, calibrate, for_all, part
+from dqmq_deploy.report.adaptivity.settings import Times, as_bundled, by_halves, calibrate, for_all, part
 from dqmq_deploy.routing import Evidence
 from tests.report.adaptivity.evidences import TIMES, simulated
+from tests.tiny_bundle import BITS, PRICES
 
 
 def test_halves_are_whole_tracks_that_cover_all_images() -> None:
@@ -47,6 +49,21 @@ def test_settings_from_elsewhere_hold_for_all_images() -> None:
     settings = calibrate(simulated(50, 1), TIMES)
     (fold,) = for_all(settings, 8)
     assert fold.rows.tolist() == list(range(8)) and fold.settings is settings
+
+
+def test_a_bundle_brings_its_own_settings(tiny_bundle: Bundle) -> None:
+    """Prices, costs and cascades of its manifest; what it does not know stays."""
+    manifest = tiny_bundle.manifest
+    evidence = Evidence(np.ones((9, 4)), np.ones((9, 4)), np.ones((9, 4), np.bool_))
+    times = Times(np.array([1.0, 2.0, 3.0, 4.0]), 0.1, 0.0)
+    folds = by_halves(evidence, times, np.arange(9), seed=0)
+    for before, after in zip(folds, as_bundled(folds, manifest), strict=True):
+        assert after.settings.prices == PRICES
+        assert after.settings.route_cost.tolist() == [entry.cost for entry in manifest.configurations]
+        point = manifest.policy("escalate").at(0.05)
+        assert after.settings.cascades[1] == point.cascade(list(BITS))
+        assert after.settings.trials == before.settings.trials
+        assert after.rows is before.rows
 
 
 def test_one_track_cannot_be_halved() -> None:

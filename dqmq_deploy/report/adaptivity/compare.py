@@ -105,7 +105,11 @@ def compare(found: Rivals, draws: Bootstrap) -> dict[str, Any]:
         "curves": {
             way.name: [{"ms": point.ms, "accuracy": point.accuracy} for point in way.points] for way in found.curves()
         },
-        "equal_time": [_equal_time(label, ms, found, draws) for label, ms in at.items() if found.best_within(ms)],
+        "equal_time": [
+            _equal_time(label, ms, found, draws)
+            for label, ms in sorted(at.items(), key=lambda item: item[1])
+            if found.best_within(ms)
+        ],
         "over_the_range": _over_the_range(found, draws),
     }
 

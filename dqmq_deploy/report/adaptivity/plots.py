@@ -5,11 +5,11 @@ from typing import Any
 
 from dqmq_deploy.degradations.kinds import SEVERITIES
 from dqmq_deploy.report import svg
-from dqmq_deploy.report.adaptivity.sheets import gain, share
+from dqmq_deploy.report.adaptivity.sheets import share
 from dqmq_deploy.report.figures import configuration_colour
 from dqmq_deploy.report.labels import Box, place
 from dqmq_deploy.report.markup import Markup, element
-from dqmq_deploy.report.numbers import digits3, ms, percent
+from dqmq_deploy.report.numbers import digits3, ms, percent, points
 
 HEIGHT = 330.0
 
@@ -88,7 +88,7 @@ def difference_map(run: dict[str, Any], name: str) -> Markup:
     return _map(
         run,
         lambda row: row["accuracy"]["adaptive"] - row["accuracy"][name],
-        lambda value: gain(value)[:-1],
+        points,
         lambda value: ("var(--good)" if value > 0 else "var(--bad)", abs(value) / max(most, 1e-9)),
     )
 

@@ -28,7 +28,7 @@ def section(run: dict[str, Any], source: Markup) -> list[Markup]:
     ]
     return [
         element("h2", "Does choosing pay?"),
-        element("p", words(intro(run)), class_="note"),
+        element("p", words(intro(run)), class_="intro"),
         element("div", drawn, class_="pair") if len(drawn) > 1 else drawn[0],
         element("div", maps, class_="pair"),
         *(_cases(run, key, best) for key in ("gained", "lost")),
@@ -56,11 +56,12 @@ def _heat(title: str, drawn: Markup) -> Markup:
 def _cases(run: dict[str, Any], key: str, best: str) -> Markup:
     found = run[key]
     which = f"right by choosing, wrong by {best}" if key == "gained" else f"right by {best}, wrong by choosing"
+    shown = len(found["shown"])
     rate = share(found["images"] / run["images"])
     return element(
         "section",
         element("h3", f"{found['images']:,} images ({rate}) {which}"),
-        plots.gallery(found),
-        element("p", f"{len(found['shown'])} of them, drawn at random.", class_="note"),
+        plots.gallery(found) if shown else None,
+        element("p", f"{shown} of them, drawn at random.", class_="note") if shown < found["images"] else None,
         class_="panel",
     )

@@ -141,7 +141,9 @@ def _times(run: dict[str, Any]) -> Sheet:
 
 
 def _equal_time(compared: dict[str, Any], where: str) -> Sheet:
-    names = list(dict.fromkeys(row["name"] for at in compared["equal_time"] for row in at["rows"]))
+    reached = {row["name"] for at in compared["equal_time"] for row in at["rows"]}
+    every = [*(row["name"] for row in compared["statics"]), *compared["curves"]]
+    names = [name for name in every if name in reached]
     columns = []
     widest = 0.0
     for at in compared["equal_time"]:

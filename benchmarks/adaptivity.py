@@ -28,9 +28,9 @@ from dqmq_deploy.export.run import export
 from dqmq_deploy.report.adaptivity.collect import Answers, Labelled
 from dqmq_deploy.report.adaptivity.protocol import PROTOCOLS, find_protocol
 from dqmq_deploy.report.adaptivity.run import BUNDLED, Fit, adaptivity
+from dqmq_deploy.report.adaptivity.seeds import over_seeds, spread
 from dqmq_deploy.report.adaptivity.settings import Fold, Times, as_bundled, calibrate, for_all
 from dqmq_deploy.report.adaptivity.timing import measure_times
-from dqmq_deploy.report.adaptivity.verdict import over_seeds
 from dqmq_deploy.report.environment import environment, machine_line
 from dqmq_deploy.report.markdown import adaptivity as as_markdown
 from dqmq_deploy.routing import Evidence
@@ -95,12 +95,20 @@ def main() -> None:
     ]
     show_adaptivity(runs)
     together = over_seeds(runs)
-    print(together)
+    if len(runs) > 1:
+        print(together)
     if arguments.out:
         command = shlex.join(["python", "-m", "benchmarks.adaptivity", *sys.argv[1:]])
-        found = {"environment": facts, "command": command, "seed": arguments.seed, "runs": runs, "verdict": together}
+        found = {
+            "environment": facts,
+            "command": command,
+            "seed": arguments.seed,
+            "verdict": together,
+            "over_seeds": spread(runs) if len(runs) > 1 else None,
+            "runs": runs,
+        }
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-        text = [*as_markdown(runs), together, machine_line(facts), f"    {command}"]
+        text = [*as_markdown(runs), *([together] if len(runs) > 1 else []), machine_line(facts), f"    {command}"]
         arguments.out.with_suffix(".md").write_text("\n\n".join(text) + "\n")
 
 

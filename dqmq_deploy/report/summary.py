@@ -14,13 +14,20 @@ SAME_TIME = 1.15
 def summary(report: dict[str, Any]) -> list[str]:
     """Sentences for the top of the report, the most important first."""
     return [
-        *([report["adaptivity"]["verdict"]] if report["adaptivity"] is not None else []),
+        *_adaptivity(report),
         *_accuracy(report),
         *_clock(report),
         *_overhead(report),
         *_baselines(report),
         *_limits(report),
     ]
+
+
+def _adaptivity(report: dict[str, Any]) -> list[str]:
+    found = report["adaptivity"]
+    if found is None:
+        return []
+    return [found["verdict"] + ("" if found["protocol"] == "none" else " Half of the images were degraded for that.")]
 
 
 def single_thread(report: dict[str, Any]) -> dict[str, dict[str, Any]]:

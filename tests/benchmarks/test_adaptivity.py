@@ -25,6 +25,7 @@ def test_bundles_are_judged_and_told_together(
     found = json.loads(out.read_text())
     assert [run["path"] for run in found["runs"]] == [str(tiny_bundle_path)] * 2
     assert found["runs"][0]["configurations"] == list(BITS)
+    assert found["over_seeds"]["groups"][0]["accuracy"]["w2"]["mean"] == found["runs"][0]["groups"][0]["accuracy"]["w2"]
     assert " of 2 seeds say that routing pays" in found["verdict"]
     for text in (" ".join(capsys.readouterr().out.split()), " ".join(out.with_suffix(".md").read_text().split())):
         assert "Over 2 runs: mean (least to most)" in text

@@ -60,7 +60,7 @@ def _cases(run: dict[str, Any], key: str, best: str) -> Markup:
     rate = share(found["images"] / run["images"])
     return element(
         "section",
-        element("h3", f"{found['images']:,} images ({rate}) {which}"),
+        element("h3", f"{found['images']:,} image{'' if found['images'] == 1 else 's'} ({rate}) {which}"),
         plots.gallery(found) if shown else None,
         element("p", f"{shown} of them, drawn at random.", class_="note") if shown < found["images"] else None,
         class_="panel",

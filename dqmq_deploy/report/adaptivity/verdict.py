@@ -1,6 +1,5 @@
 """The whole comparison in one plain sentence, chosen by the measurement."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from dqmq_deploy.report.adaptivity.sheets import gain
@@ -37,21 +36,3 @@ def _points(found: dict[str, float]) -> str:
     """A difference in points with its interval."""
     value, low, high = (gain(found[key]) for key in ("value", "low", "high"))
     return f"{value} points of accuracy (95 % interval {low} to {high})"
-
-
-def over_seeds(runs: Sequence[dict[str, Any]]) -> str:
-    """The verdicts of several seeds in one sentence; that of a single one as it is."""
-    if len(runs) == 1:
-        return str(runs[0]["verdict"])
-    paying = sum(run["verdict"].startswith(PAYS) for run in runs)
-    gains = []
-    for run in runs:
-        compared = next(iter(run["compared"].values()))
-        at = next(at for at in compared["equal_time"] if at["label"] == f"time of {compared['best_static']}")
-        if "best_static" in at["differences"]:
-            gains.append(at["differences"]["best_static"]["value"])
-    said = f"{paying} of {len(runs)} seeds say that routing pays on this data"
-    if len(gains) < len(runs):
-        return f"{said}; in {len(runs) - len(gains)} it takes longer than the best single configuration."
-    spread = f"{gain(sum(gains) / len(gains))} points of accuracy ({gain(min(gains))} to {gain(max(gains))})"
-    return f"{said}; in the mean time of the best single configuration it gains {spread}."

@@ -9,7 +9,7 @@ import pytest
 from dqmq_deploy.report.adaptivity.bootstrap import Bootstrap
 from dqmq_deploy.report.adaptivity.compare import ADAPTIVE, CASCADE, ROUTER, TRIAL, Judged, compare, rivals
 from dqmq_deploy.report.adaptivity.settings import Times, by_halves, calibrate, for_all
-from dqmq_deploy.report.adaptivity.verdict import over_seeds, verdict
+from dqmq_deploy.report.adaptivity.verdict import verdict
 from dqmq_deploy.routing import Evidence
 from tests.report.adaptivity.evidences import TIMES, shuffled, simulated
 
@@ -133,12 +133,3 @@ def test_the_measurement_chooses_the_sentence() -> None:
     )
     assert verdict_of(*none, none).endswith("(95 % interval \u22121.00 to +1.00), which may be chance.")
     assert verdict_of(-0.02, -0.03, -0.01, none).endswith("(95 % interval \u22123.00 to \u22121.00).")
-
-
-def test_seeds_are_told_together(telling: dict[str, Any]) -> None:
-    """How many say that it pays, mean and spread of the gain; a single one speaks for itself."""
-    run = {"verdict": verdict(telling), "compared": {"kernels": telling}}
-    assert over_seeds([run]) == run["verdict"]
-    assert over_seeds([run, {**run, "verdict": "Routing does not pay"}]).startswith(
-        "1 of 2 seeds say that routing pays"
-    )

@@ -64,7 +64,7 @@ def test_bench_asks_whether_choosing_pays(tiny_bundle_path: Path, track_folder: 
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
     verdict = report["adaptivity"]["verdict"]
-    assert report["summary"][0] == verdict
+    assert report["summary"][0] == f"{verdict} Half of the images were degraded for that."
     assert verdict in " ".join(done.output.split()) and "By kind and severity" in done.output
     assert "Does choosing pay?" in (tmp_path / "report.html").read_text()
     assert "# Does choosing pay?" in (tmp_path / "report.md").read_text()

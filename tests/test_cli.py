@@ -218,7 +218,7 @@ def test_serve_escalates_when_told(tiny_bundle_path: Path, picture_folder: Path,
     words = ("serve", "--images", picture_folder, "--bundle", tiny_bundle_path, "-o", output)
     result = run(*words, "--escalate", "--price", "0")
     assert result.exit_code == 0, result.stderr
-    assert re.search(r"\d % escalated: two configurations saw them", result.stdout)
+    assert re.search(r"\d % escalated: a second configuration", result.stdout)
     assert "escalate, price 0" in result.stdout and "By quality" not in result.stdout
     routed = run(*words, "--no-escalate", "--json")
     assert json.loads(routed.stdout)["policy"] == "route"

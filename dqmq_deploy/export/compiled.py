@@ -131,7 +131,7 @@ def _compiled(content: dict[str, Any]) -> Compiled:
     choices = [
         Choice(tuple(entry["bits"]), entry["slot"], entry.get("shrink", 1)) for entry in content["configurations"]
     ]
-    if "score" not in content["curve"]:
+    if "p_right" in content["curve"] and "score" not in content["curve"]:
         raise CheckpointError(f"'{content['name']}': a checkpoint of an earlier version; train it again")
     saved = content["estimator"]
     estimator = Estimator(list(saved["widths"]), list(saved["strides"]), len(choices))

@@ -74,4 +74,4 @@ def test_images_are_told_apart_to_the_end(net: QuantNet, bits: int, tmp_path: Pa
     """Codes do not die out on their way through random weights: different images get different logits."""
     path = write_quantized(quantized_plan("resnet20", net, bits), tmp_path)
     found = logits(ort_session(path, 1), PIXELS)
-    assert (found.std(axis=0) > 0.01).all()
+    assert (found.std(axis=0) > 0.001).all()  # dead, it is 0

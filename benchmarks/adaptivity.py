@@ -10,6 +10,7 @@ same for one bundle.
 
 import argparse
 import json
+import re
 import shlex
 import sys
 import tempfile
@@ -78,6 +79,26 @@ def judge(path: Path, data: Path, degrade: str, seconds: float, seed: int) -> di
     return {"path": str(path), **found}
 
 
+def renamed(run: Any, names: Sequence[str], alike: Sequence[str]) -> Any:
+    """``run`` with configurations called ``alike`` instead of ``names``, in keys, labels and sentences.
+
+    Seeds compile to configurations of nearly, but not quite, the same bits; only those of one name can be averaged.
+    """
+    other = dict(zip(names, alike, strict=True))
+    whole = re.compile(
+        "|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\d)" for name in sorted(names, key=len)[::-1])
+    )
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, str):
+            return whole.sub(lambda found: other[found[0]], value)
+        if isinstance(value, dict):
+            return {rename(key): rename(entry) for key, entry in value.items()}
+        return [rename(entry) for entry in value] if isinstance(value, list) else value
+
+    return rename(run)
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,6 +114,9 @@ def main() -> None:
     runs = [
         judge(path, arguments.data, arguments.degrade, arguments.seconds, arguments.seed) for path in arguments.paths
     ]
+    first = runs[0]["configurations"]
+    if all(len(run["configurations"]) == len(first) for run in runs):
+        runs = [{**renamed(run, run["configurations"], first), "named": run["configurations"]} for run in runs]
     show_adaptivity(runs)
     together = over_seeds(runs)
     if len(runs) > 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.adaptivity import main
+from benchmarks.adaptivity import main, renamed
 from tests.tiny_bundle import BITS
 
 
@@ -30,3 +30,14 @@ def test_bundles_are_judged_and_told_together(
     for text in (" ".join(capsys.readouterr().out.split()), " ".join(out.with_suffix(".md").read_text().split())):
         assert "Over 2 runs: mean (least to most)" in text
         assert found["verdict"].split(";")[0] in text
+
+
+def test_configurations_of_several_seeds_are_named_alike() -> None:
+    """In keys, labels and sentences, names that are parts of others included."""
+    run = {"bits-2.5": 1.0, "label": "time of bits-2.5-at16", "said": ["bits-2.5, bits-2.5.", 3], "bits-2.5-at16": None}
+    assert renamed(run, ["bits-2.5-at16", "bits-2.5"], ["small", "cheap"]) == {
+        "cheap": 1.0,
+        "label": "time of small",
+        "said": ["cheap, cheap.", 3],
+        "small": None,
+    }

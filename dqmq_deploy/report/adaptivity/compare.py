@@ -94,7 +94,7 @@ def compare(found: Rivals, draws: Bootstrap) -> dict[str, Any]:
     """Curves, rows at equal time, and differences with 95 % intervals, as plain values for a report."""
     best, slowest = found.best, found.slowest
     at = {f"time of {way.name}": way.fastest for way in found.statics}
-    at |= {f"{fraction:g} x time of {slowest.name}": fraction * slowest.fastest for fraction in FRACTIONS}
+    at |= {f"{fraction:g} x the slowest": fraction * slowest.fastest for fraction in FRACTIONS}
     return {
         "default": found.default,
         "best_static": best.name,

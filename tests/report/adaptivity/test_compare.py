@@ -40,7 +40,7 @@ def at(found: dict[str, Any], label: str) -> dict[str, Any]:
 
 def test_ways_are_told_at_the_time_of_every_configuration_and_between(telling: dict[str, Any]) -> None:
     """Only those that are fast enough; none takes longer than told; every accuracy lies in its interval."""
-    labels = ["time of cheap", "0.6 x time of dear", "0.8 x time of dear", "time of dear"]
+    labels = ["time of cheap", "0.6 x the slowest", "0.8 x the slowest", "time of dear"]
     assert [row["label"] for row in telling["equal_time"]] == labels
     assert [row["ms"] for row in telling["equal_time"]] == pytest.approx([1.0, 1.8, 2.4, 3.0])
     assert [row["name"] for row in at(telling, "time of cheap")["rows"]] == ["cheap", "best mixture of two"]
@@ -62,12 +62,12 @@ def test_differences_are_those_of_the_rows(telling: dict[str, Any]) -> None:
     assert differences["random"]["value"] == pytest.approx(ours - rows["random, same mix"])
     gap = telling["oracle"]["accuracy"] - rows["dear"]
     assert differences["gap_closed"]["value"] == pytest.approx((ours - rows["dear"]) / gap)
-    assert at(telling, "0.6 x time of dear")["best_static"] == "cheap"
+    assert at(telling, "0.6 x the slowest")["best_static"] == "cheap"
 
 
 def test_choosing_pays_where_scores_tell(telling: dict[str, Any]) -> None:
     """Better than random and than mixtures with the whole interval, and the verdict says so."""
-    assert at(telling, "0.8 x time of dear")["differences"]["random"]["low"] > 0.01
+    assert at(telling, "0.8 x the slowest")["differences"]["random"]["low"] > 0.01
     assert telling["over_the_range"]["low"] > 0
     assert verdict(telling).startswith("Routing pays on this data: ")
     assert verdict(telling).count(".\n") == 0 and verdict(telling).endswith(".")

@@ -29,6 +29,29 @@ void sum_rows(const uint8_t* rows, int64_t count, int64_t stride, int64_t width,
   }
 }
 
+// Sums along a row of every window's columns.
+void add_windows(const Geometry& g, const int32_t* sums, int64_t w, int64_t out_w, int64_t kernel_w, int32_t* totals) {
+  const int64_t channels = g.in_channels;
+  std::fill(totals, totals + out_w * channels, 0);
+  for (int64_t tap = 0; tap < kernel_w; ++tap) {
+    for (int64_t column = 0; column < out_w; ++column) {
+      const int64_t from = column * g.stride_w - g.pad_left + tap;
+      if (from < 0 || from >= w) continue;
+      for (int64_t channel = 0; channel < channels; ++channel) {
+        totals[column * channels + channel] += sums[from * channels + channel];
+      }
+    }
+  }
+}
+
+// The same for windows of two columns side by side: how a network's picture is halved, in a quarter of the time.
+template <int kChannels>
+void add_pairs(const int32_t* sums, int64_t out_w, int32_t* totals) {
+  for (int64_t column = 0; column < out_w; ++column, sums += 2 * kChannels, totals += kChannels) {
+    for (int channel = 0; channel < kChannels; ++channel) totals[channel] = sums[channel] + sums[kChannels + channel];
+  }
+}
+
 }  // namespace
 
 void average(const Pool& pool, const Input& x, uint8_t* y) {
@@ -39,6 +62,7 @@ void average(const Pool& pool, const Input& x, uint8_t* y) {
   if (size > kMostCodes) throw std::invalid_argument("expected windows of at most 2^23 codes, got more");
   const float factor = pool.x_scale / static_cast<float>(size) / pool.y_scale;
 
+  const bool is_halved = kernel_w == 2 && g.stride_w == 2 && g.pad_left == 0 && 2 * out_w <= x.w;
   const int64_t in_row = x.w * channels, out_row = out_w * channels;
   std::vector<int32_t> scratch(static_cast<size_t>(in_row + out_row));
   int32_t* const sums = scratch.data();
@@ -52,15 +76,10 @@ void average(const Pool& pool, const Input& x, uint8_t* y) {
       sum_rows(picture + first_y * in_row, last_y - first_y, in_row, in_row, sums);
       const int32_t zeros = static_cast<int32_t>(std::max<int64_t>(last_y - first_y, 0)) * pool.x_zero_point;
       for (int64_t at = 0; at < in_row; ++at) sums[at] -= zeros;
-      std::fill(totals, totals + out_row, 0);
-      for (int64_t tap = 0; tap < kernel_w; ++tap) {
-        for (int64_t column = 0; column < out_w; ++column) {
-          const int64_t from = column * g.stride_w - g.pad_left + tap;
-          if (from < 0 || from >= x.w) continue;
-          for (int64_t channel = 0; channel < channels; ++channel) {
-            totals[column * channels + channel] += sums[from * channels + channel];
-          }
-        }
+      if (is_halved && channels == 3) {
+        add_pairs<3>(sums, out_w, totals);
+      } else {
+        add_windows(g, sums, x.w, out_w, kernel_w, totals);
       }
       for (int64_t at = 0; at < out_row; ++at) {
         y[at] = to_code(static_cast<float>(totals[at]) * factor, pool.y_zero_point);

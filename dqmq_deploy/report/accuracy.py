@@ -85,6 +85,7 @@ def accuracy_table(outcomes: Outcomes, manifest: Manifest, price: float, seed: i
         "images": len(truth),
         "price": price,
         "rows": rows,
+        "runs": _runs(outcomes, manifest, price),
         "random": {
             **random,
             "bitops": float(shares @ bitops),
@@ -107,7 +108,8 @@ def _sweep(outcomes: Outcomes, manifest: Manifest, right: routing.Bools, price: 
     prices = [point.price for point in policy.curve]
     if policy.name == ROUTE:
         every = np.concatenate([SWEEP_PRICES, prices, [price]])
-        return routing.price_sweep(right, outcomes.p_right, _cost(manifest), _bitops(manifest), every)
+        swept = routing.price_sweep(right, outcomes.p_right, _cost(manifest), _bitops(manifest), every)
+        return [{**point, "runs": point["mix"]} for point in swept]
     points = []
     for at in prices:
         route, spent = _dispatched(outcomes, manifest, at)
@@ -117,6 +119,7 @@ def _sweep(outcomes: Outcomes, manifest: Manifest, right: routing.Bools, price: 
                 "accuracy": float(_right(outcomes, manifest, at).mean()),
                 "bitops": float(spent.mean()),
                 "mix": routing.mix(route, len(manifest.configurations)).tolist(),
+                "runs": _runs(outcomes, manifest, at),
             }
         )
     return points
@@ -139,6 +142,16 @@ def _dispatched(outcomes: Outcomes, manifest: Manifest, price: float) -> tuple[r
     again = ~skipped & cascade.escalated(outcomes.score[:, cascade.first])
     route = np.where(skipped | again, cascade.last, cascade.first).astype(np.int64)
     return route, bitops[route] + again * bitops[cascade.first]
+
+
+def _runs(outcomes: Outcomes, manifest: Manifest, price: float) -> list[float]:
+    """The share of images that each configuration's graph is run on; they sum to more than 1 where images escalate."""
+    route, _ = _dispatched(outcomes, manifest, price)
+    runs = routing.mix(route, len(manifest.configurations))
+    cascade = _cascade(manifest, price)
+    if cascade is not None and cascade.last != cascade.first:
+        runs[cascade.first] = 1 - cascade.skipped(outcomes.p_right).mean()
+    return [float(share) for share in runs]
 
 
 def _right(outcomes: Outcomes, manifest: Manifest, price: float) -> routing.Bools:

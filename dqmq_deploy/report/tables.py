@@ -38,7 +38,7 @@ def accuracy_and_cost(report: dict[str, Any]) -> Table | None:
             percent(row["accuracy"]),
             interval(row["low"], row["high"]),
             bitops(row["bitops"]),
-            ms(latency[name]["p50_ms"]) if name in latency else NOTHING,
+            ms(latency[name]["mean_ms"]) if name in latency else NOTHING,
             size(sizes.get(name)),
         )
 
@@ -71,10 +71,10 @@ def accuracy_and_cost(report: dict[str, Any]) -> Table | None:
     )
     return Table(
         "Accuracy and cost",
-        ("", "accuracy", "95 % interval", "BitOPs", "p50 ms", "bytes"),
+        ("", "accuracy", "95 % interval", "BitOPs", "mean ms", "bytes"),
         (cells("adaptive"), *beside, *(cells(name) for name in rows if name != "adaptive")),
         f"{table['images']:,} images, price {table['price']:g}. BitOPs count the classifier's layers, not the "
-        "estimator. Latency: one image, one thread; the adaptive row includes estimator and dispatch, and its bytes "
+        "estimator. Latency: one image, one thread; the adaptive row includes all that it runs, and its bytes "
         "are those of the whole bundle without baselines. Intervals take images as independent; frames of one video "
         "track are not.",
     )

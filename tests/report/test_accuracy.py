@@ -37,6 +37,9 @@ def test_adaptive_is_what_the_dispatcher_does(
     assert adaptive["accuracy"] == pytest.approx(np.mean(right))
     assert adaptive["bitops"] == routes["bitops"] == pytest.approx(np.mean(spent))
     assert routes["mix"] == {name: pytest.approx(np.mean([a.config == name for a in answers])) for name in BITS}
+    graphs = [entry.bitops for entry in manifest.configurations]
+    assert np.dot(table["runs"], graphs) == pytest.approx(adaptive["bitops"])
+    assert all(np.dot(point["runs"], graphs) == pytest.approx(point["bitops"]) for point in table["sweep"])
     prices = [point["price"] for point in table["sweep"]]
     assert prices == sorted(prices)
     swept = [point for point in table["sweep"] if point["price"] <= price][-1]

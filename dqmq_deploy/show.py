@@ -31,12 +31,15 @@ LATENCY_KEYS = ("p50_ms", "p90_ms", "p99_ms")
 """What a terminal shows of a latency; the report has the rest."""
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A plain table. Columns whose name starts with ``>`` are aligned to the right; ``None`` is shown as a dash."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, wrap: bool = False) -> Table:
+    """A plain table. Columns whose name starts with ``>`` are aligned to the right; ``None`` is shown as a dash.
+
+    With ``wrap`` long numbers may take two lines, so that a wide table keeps its first column.
+    """
     drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for column in columns:
         right = column.startswith(">")
-        drawn.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=right)
+        drawn.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=right and not wrap)
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else "-" if cell is None else str(cell) for cell in row))
     return drawn
@@ -262,7 +265,7 @@ def show_adaptivity(runs: Sequence[dict[str, Any]]) -> None:
     screen.print()
     for found in as_tables(runs):
         columns = [column if i == 0 else f">{column}" for i, column in enumerate(found.columns)]
-        screen.print(table(found.title, columns, found.rows))
+        screen.print(table(found.title, columns, found.rows, wrap=len(runs) > 1))
         screen.print(found.note, style="dim")
         screen.print()
     for run in runs:

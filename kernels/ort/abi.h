@@ -1,7 +1,7 @@
 // The part of onnxruntime's C interface that an operator library needs, declared by ourselves.
 //
 // The interface is stable: functions stand in a table to which releases only ever append, so that a function is known
-// by its place. Places and types below hold for every onnxruntime from 1.17 on.
+// by its place. Places and types below hold for every onnxruntime from 1.17 on, one excepted that says so.
 #pragma once
 
 #include <cstddef>
@@ -58,7 +58,8 @@ struct OrtCustomOp {
 
 namespace dqmq::ort {
 
-constexpr uint32_t kApiVersion = 17;  // onnxruntime 1.17
+constexpr uint32_t kApiVersion = 17;         // onnxruntime 1.17
+constexpr uint32_t kReferencesVersion = 24;  // 1.24: the first with ReferToTypeAndShape
 
 // Element types of tensors.
 constexpr int kFloat = 1, kUint8 = 2, kInt32 = 6;
@@ -95,6 +96,7 @@ using GetInts               = Entry<163, OrtStatus*(const OrtKernelInfo*, const 
 using GetConstantInput      = Entry<249, OrtStatus*(const OrtKernelInfo*, size_t, int* is_constant, const OrtValue**)>;
 using ParallelFor           = Entry<274, OrtStatus*(const OrtKernelContext*, void (*)(void*, size_t), size_t total,
                                                     size_t batches, void*)>;
+using ReferToTypeAndShape   = Entry<414, OrtStatus*(const OrtValue*, int* type, const int64_t** shape, size_t* rank)>;
 // clang-format on
 
 }  // namespace dqmq::ort

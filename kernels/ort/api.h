@@ -28,7 +28,10 @@ class StatusError {
 
 class Api {
  public:
-  explicit Api(const OrtApi* table) : table_(table) {}
+  // `has_references`: it has ReferToTypeAndShape.
+  explicit Api(const OrtApi* table, bool has_references = false) : table_(table), has_references_(has_references) {}
+
+  bool has_references() const { return has_references_; }
 
   // Calls a function as it is.
   template <typename Entry, typename... Arguments>
@@ -71,6 +74,7 @@ class Api {
 
  private:
   const OrtApi* table_;
+  bool has_references_;
 };
 
 inline StatusError::~StatusError() {

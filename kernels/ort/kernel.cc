@@ -65,7 +65,7 @@ dqmq::Input pictures(const Operator& op, const Geometry& geometry, const Tensor&
 
 }  // namespace
 
-Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Operator& op)
+Kernel::Kernel(const Api& api, const OrtKernelInfo* info, const Operator& op)
     : api_(api), op_(op), attributes_(read_attributes(api_, info, op)) {
   Tensors inputs;
   for (size_t index = 0; index < op.inputs; ++index) {

@@ -12,7 +12,7 @@ class Kernel {
  public:
   // Packs the weights, if they and all other parameters are constants of the graph. Throws std::invalid_argument where
   // the node makes no sense.
-  Kernel(const OrtApi* api, const OrtKernelInfo* info, const Operator& op);
+  Kernel(const Api& api, const OrtKernelInfo* info, const Operator& op);
 
   // May be called from several threads at once.
   void compute(OrtKernelContext* context) const;

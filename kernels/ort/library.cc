@@ -1,5 +1,7 @@
 // What the shared library offers: its operators to onnxruntime, and a few facts to whoever asks.
+#include <array>
 #include <climits>
+#include <cstdio>
 #include <map>
 #include <mutex>
 #include <string>
@@ -18,17 +20,20 @@ namespace {
 template <typename Op>
 struct Registered : OrtCustomOp {
   const Op* op;
+  bool has_references;  // of the onnxruntime that it is registered with
 
-  static const Op& of(const OrtCustomOp* self) { return *static_cast<const Registered*>(self)->op; }
+  static const Registered& self(const OrtCustomOp* op) { return *static_cast<const Registered*>(op); }
+  static const Op& of(const OrtCustomOp* op) { return *self(op).op; }
 };
 
 // What all operators answer alike; `Node` is what runs.
 template <typename Op, typename Node>
-Registered<Op> registered(const Op& op) {
+Registered<Op> registered(const Op& op, bool has_references) {
   using Self = Registered<Op>;
   Self made{};
   made.version = kApiVersion;
   made.op = &op;
+  made.has_references = has_references;
   made.GetName = [](const OrtCustomOp* self) { return Self::of(self).name; };
   made.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
   made.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
@@ -42,9 +47,10 @@ Registered<Op> registered(const Op& op) {
   made.GetVariadicOutputHomogeneity = made.GetVariadicInputMinArity;
   made.CreateKernelV2 = [](const OrtCustomOp* self, const OrtApi* table, const OrtKernelInfo* info, void** node) {
     const Op& op = Self::of(self);
-    return Api(table).guarded([&] {
+    const Api api(table, Self::self(self).has_references);
+    return api.guarded([&] {
       try {
-        *node = new Node(table, info, op);
+        *node = new Node(api, info, op);
       } catch (const std::invalid_argument& error) {
         throw std::invalid_argument(std::string(op.name) + ": " + error.what());
       }
@@ -58,8 +64,8 @@ Registered<Op> registered(const Op& op) {
   return made;
 }
 
-Registered<Operator> describe(const Operator& op) {
-  Registered<Operator> made = registered<Operator, Kernel>(op);
+Registered<Operator> describe(const Operator& op, bool has_references) {
+  Registered<Operator> made = registered<Operator, Kernel>(op, has_references);
   made.GetInputType = [](const OrtCustomOp*, size_t index) { return kFormals[index].type; };
   made.GetInputTypeCount = [](const OrtCustomOp* self) { return Registered<Operator>::of(self).inputs; };
   made.GetOutputType = [](const OrtCustomOp* self, size_t) {
@@ -68,23 +74,37 @@ Registered<Operator> describe(const Operator& op) {
   return made;
 }
 
-Registered<PoolOperator> describe(const PoolOperator& op) {
-  Registered<PoolOperator> made = registered<PoolOperator, PoolNode>(op);
+Registered<PoolOperator> describe(const PoolOperator& op, bool has_references) {
+  Registered<PoolOperator> made = registered<PoolOperator, PoolNode>(op, has_references);
   made.GetInputType = [](const OrtCustomOp*, size_t index) { return kPoolFormals[index].type; };
   made.GetInputTypeCount = [](const OrtCustomOp*) { return kPoolFormals.size(); };
   made.GetOutputType = [](const OrtCustomOp*, size_t) { return kUint8; };
   return made;
 }
 
+// The 32 of onnxruntime 1.32.0. To ask for an interface that a release lacks would make it complain on standard error.
+uint32_t minor_version(const OrtApiBase* base) {
+  unsigned major = 0, minor = 0;
+  return std::sscanf(base->GetVersionString(), "%u.%u", &major, &minor) == 2 && major == 1 ? minor : 0;
+}
+
+struct Operators {
+  explicit Operators(bool has_references) {
+    for (size_t i = 0; i < layers.size(); ++i) layers[i] = describe(kOperators[i], has_references);
+    for (size_t i = 0; i < pools.size(); ++i) pools[i] = describe(kPoolOperators[i], has_references);
+  }
+
+  std::array<Registered<Operator>, kOperators.size()> layers;
+  std::array<Registered<PoolOperator>, kPoolOperators.size()> pools;
+};
+
 // The domain ai.dqmq, made once for each onnxruntime in the process and never taken down: sessions refer to it, and the
 // library stays loaded.
-OrtCustomOpDomain* domain(const OrtApi* table) {
+OrtCustomOpDomain* domain(const OrtApi* table, bool has_references) {
   static std::mutex mutex;
   static std::map<const OrtApi*, OrtCustomOpDomain*> domains;
-  static const std::array<Registered<Operator>, kOperators.size()> layers = {
-      describe(kOperators[0]), describe(kOperators[1]), describe(kOperators[2]), describe(kOperators[3])};
-  static const std::array<Registered<PoolOperator>, kPoolOperators.size()> pools = {describe(kPoolOperators[0]),
-                                                                                     describe(kPoolOperators[1])};
+  static const Operators with_references(true), without(false);
+  const Operators& operators = has_references ? with_references : without;
 
   const std::lock_guard<std::mutex> lock(mutex);
   OrtCustomOpDomain*& made = domains[table];
@@ -92,8 +112,8 @@ OrtCustomOpDomain* domain(const OrtApi* table) {
     const Api api(table);
     OrtCustomOpDomain* fresh = nullptr;
     api.call<CreateCustomOpDomain>("ai.dqmq", &fresh);
-    for (const auto& each : layers) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
-    for (const auto& each : pools) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
+    for (const auto& each : operators.layers) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
+    for (const auto& each : operators.pools) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
     made = fresh;
   }
   return made;
@@ -110,7 +130,9 @@ DQMQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtAp
     // a status can only be made by the interface that this release lacks; version 1 has stood there since the first
     return Api(base->GetApi(1)).plain<CreateStatus>(kFail, "the kernels of ai.dqmq need onnxruntime 1.17 or later");
   }
-  return Api(table).guarded([&] { Api(table).call<AddDomainToOptions>(options, domain(table)); });
+  return Api(table).guarded([&] {
+    Api(table).call<AddDomainToOptions>(options, domain(table, minor_version(base) >= kReferencesVersion));
+  });
 }
 
 // The instruction set that graphs run with, by its name in DQMQ_MAX_ISA; null where that variable names none.

@@ -28,7 +28,7 @@ void read_pool_windows(const Reader& reader, Geometry* geometry) {
 
 }  // namespace
 
-PoolNode::PoolNode(const OrtApi* api, const OrtKernelInfo* info, const PoolOperator& op) : api_(api) {
+PoolNode::PoolNode(const Api& api, const OrtKernelInfo* info, const PoolOperator& op) : api_(api) {
   pool_.is_global = op.is_global;
   if (!op.is_global) read_pool_windows(Reader(api_, info), &pool_.geometry);
   Parameters parameters;

@@ -21,7 +21,7 @@ constexpr std::array<Formal, 5> kPoolFormals = {
 class PoolNode {
  public:
   // Throws std::invalid_argument where the node makes no sense.
-  PoolNode(const OrtApi* api, const OrtKernelInfo* info, const PoolOperator& op);
+  PoolNode(const Api& api, const OrtKernelInfo* info, const PoolOperator& op);
 
   // May be called from several threads at once.
   OrtStatus* guarded_compute(OrtKernelContext* context) const noexcept;

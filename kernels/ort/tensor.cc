@@ -1,5 +1,6 @@
 #include "tensor.h"
 
+#include <algorithm>
 #include <memory>
 
 namespace dqmq::ort {
@@ -14,20 +15,33 @@ std::string type_name(int type) {
   }
 }
 
+void copy_shape(const Api& api, const OrtValue* value, Tensor* tensor) {
+  OrtTensorTypeAndShapeInfo* info = nullptr;
+  api.call<GetTensorTypeAndShape>(value, &info);
+  const auto release = [&api](OrtTensorTypeAndShapeInfo* owned) { api.plain<ReleaseTypeAndShape>(owned); };
+  const std::unique_ptr<OrtTensorTypeAndShapeInfo, decltype(release)> owner(info, release);
+  api.call<GetElementType>(info, &tensor->type);
+  size_t rank = 0;
+  api.call<GetDimensionsCount>(info, &rank);
+  tensor->shape = Shape(rank);
+  api.call<GetDimensions>(info, tensor->shape.data(), rank);
+}
+
+// The same without memory that onnxruntime allocates for it: a quarter of what a node costs around its work.
+void refer_to_shape(const Api& api, const OrtValue* value, Tensor* tensor) {
+  const int64_t* shape = nullptr;
+  size_t rank = 0;
+  api.call<ReferToTypeAndShape>(value, &tensor->type, &shape, &rank);
+  tensor->shape = Shape(rank);
+  std::copy(shape, shape + rank, tensor->shape.begin());
+}
+
 }  // namespace
 
 Tensor read(const Api& api, const OrtValue* value) {
   Tensor tensor;
   if (value == nullptr) return tensor;
-  OrtTensorTypeAndShapeInfo* info = nullptr;
-  api.call<GetTensorTypeAndShape>(value, &info);
-  const auto release = [&api](OrtTensorTypeAndShapeInfo* owned) { api.plain<ReleaseTypeAndShape>(owned); };
-  const std::unique_ptr<OrtTensorTypeAndShapeInfo, decltype(release)> owner(info, release);
-  api.call<GetElementType>(info, &tensor.type);
-  size_t rank = 0;
-  api.call<GetDimensionsCount>(info, &rank);
-  tensor.shape = Shape(rank);
-  api.call<GetDimensions>(info, tensor.shape.data(), rank);
+  api.has_references() ? refer_to_shape(api, value, &tensor) : copy_shape(api, value, &tensor);
   void* data = nullptr;
   api.call<GetTensorMutableData>(const_cast<OrtValue*>(value), &data);
   tensor.data = data;

@@ -49,7 +49,7 @@ namespace {
 using namespace dqmq::ort;
 
 constexpr int64_t kMostOutputBytes = 1 << 18;  // more is more than this machine has, says the fake
-constexpr size_t kPlaces = 320;
+constexpr size_t kPlaces = 420;
 constexpr int kSomeError = 6;
 
 // The operator broke a rule of its runtime: no exception, which it could take for one of its own.
@@ -137,9 +137,10 @@ OrtStatus* parallel_for(const OrtKernelContext*, void (*task)(void*, size_t), si
   return nullptr;
 }
 
+// The interface of onnxruntime 1.17, or of 1.24, which must not be asked for copies of shapes.
 class Table {
  public:
-  Table() {
+  explicit Table(bool has_references) {
     for (auto& place : places_) place = [] { stop("a function is called that is not declared"); };
     put<CreateStatus>([](int code, const char* message) {
       ++alive;
@@ -162,6 +163,29 @@ class Table {
       *out = value->memory->data();
       return nullptr;
     });
+    has_references ? put_references() : put_copies();
+    put<GetInt>(get_one<int64_t>);
+    put<GetFloat>(get_one<float>);
+    put<GetString>(get_many<std::string, char>);
+    put<GetInts>(get_many<std::vector<int64_t>, int64_t>);
+    put<GetFloats>(get_many<std::vector<float>, float>);
+    put<GetConstantInput>(get_constant_input);
+    put<GetInput>(get_input);
+    put<GetOutput>(get_output);
+    put<ParallelFor>(parallel_for);
+  }
+
+  const OrtApi* api() const { return reinterpret_cast<const OrtApi*>(places_); }
+
+ private:
+  void put_references() {
+    put<ReferToTypeAndShape>([](const OrtValue* value, int* type, const int64_t** shape, size_t* rank) -> OrtStatus* {
+      *type = value->type, *shape = value->shape.data(), *rank = value->shape.size();
+      return nullptr;
+    });
+  }
+
+  void put_copies() {
     put<GetTensorTypeAndShape>([](const OrtValue* value, OrtTensorTypeAndShapeInfo** out) -> OrtStatus* {
       ++alive;
       *out = new OrtTensorTypeAndShapeInfo{value->type, value->shape};
@@ -180,20 +204,8 @@ class Table {
       for (size_t axis = 0; axis < rank; ++axis) out[axis] = info->shape.at(axis);
       return nullptr;
     });
-    put<GetInt>(get_one<int64_t>);
-    put<GetFloat>(get_one<float>);
-    put<GetString>(get_many<std::string, char>);
-    put<GetInts>(get_many<std::vector<int64_t>, int64_t>);
-    put<GetFloats>(get_many<std::vector<float>, float>);
-    put<GetConstantInput>(get_constant_input);
-    put<GetInput>(get_input);
-    put<GetOutput>(get_output);
-    put<ParallelFor>(parallel_for);
   }
 
-  const OrtApi* api() const { return reinterpret_cast<const OrtApi*>(places_); }
-
- private:
   template <typename Entry>
   void put(typename Entry::Type* function) {
     static_assert(Entry::place < kPlaces);
@@ -203,19 +215,30 @@ class Table {
   void (*places_[kPlaces])();
 };
 
+template <bool has_references>
 const OrtApi* api() {
-  static const Table table;
+  static const Table table(has_references);
   return table.api();
 }
 
-const OrtCustomOp* find_op(const std::string& name) {
-  static const OrtCustomOpDomain& domain = [&]() -> const OrtCustomOpDomain& {
-    const OrtApiBase base{[](uint32_t) { return api(); }, [] { return "0"; }};
-    OrtSessionOptions options;
-    if (RegisterCustomOps(&options, &base) != nullptr) stop("the library does not register");
-    return *options.domain;
-  }();
-  return domain.ops.at(name);
+// An onnxruntime that has registered the library.
+struct Runtime {
+  const OrtApi* api;
+  const OrtCustomOpDomain* domain;
+};
+
+Runtime registered(const OrtApiBase& base) {
+  OrtSessionOptions options;
+  if (RegisterCustomOps(&options, &base) != nullptr) stop("the library does not register");
+  return {base.GetApi(kApiVersion), options.domain};
+}
+
+// An older one and a newer one by turns.
+const Runtime& next_runtime() {
+  static const Runtime runtimes[] = {registered({[](uint32_t) { return api<false>(); }, [] { return "1.17.3"; }}),
+                                     registered({[](uint32_t) { return api<true>(); }, [] { return "1.24.0"; }})};
+  static size_t runs = 0;
+  return runtimes[runs++ % 2];
 }
 
 // The status of a call, released.
@@ -250,13 +273,14 @@ void forbid_constants(std::vector<OrtValue>& values) {
 }  // namespace
 
 Outcome run(const FakeNode& node) {
-  const OrtCustomOp* op = find_op(node.op);
+  const Runtime& runtime = next_runtime();
+  const OrtCustomOp* op = runtime.domain->ops.at(node.op);
   std::vector<OrtValue> values = values_of(node);
   alive = 0;
   Outcome outcome;
   void* kernel = nullptr;
   const OrtKernelInfo info{&node, &values};
-  outcome.error = message(op->CreateKernelV2(op, api(), &info, &kernel));
+  outcome.error = message(op->CreateKernelV2(op, runtime.api, &info, &kernel));
   if (outcome.error.empty()) {
     forbid_constants(values);
     OrtKernelContext context{&values, node.side, {}};

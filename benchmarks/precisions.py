@@ -1,4 +1,4 @@
-"""Accuracy of trained networks at every precision that they share weights for, without configurations or estimator.
+"""Accuracy of trained networks at every precision that they share weights for, and of each configuration alone.
 
     python -m benchmarks.precisions run/*/checkpoint.pt --data gtsrb-val.zip -o precisions.json
 
@@ -23,10 +23,18 @@ from dqmq_deploy.train.evaluate import right
 from dqmq_deploy.train.pixels import normalised
 
 
-def choices(net: QuantNet, shrunk_bits: int) -> dict[str, Choice]:
-    """What is measured, by name: each uniform precision, and shrunk pictures at the one they were trained at."""
-    found = {str(bits): net.uniform(bits) for bits in net.ladder}
-    return found | {f"{shrunk_bits}, 1/{shrink}": net.uniform(shrunk_bits, shrink) for shrink in net.shrinks[1:]}
+def choices(net: QuantNet, content: dict[str, Any]) -> dict[str, Choice]:
+    """What is measured, by name: configurations, and each uniform precision where training went on with them."""
+    found = {
+        entry["name"]: Choice(tuple(entry["bits"]), entry["slot"], entry["shrink"])
+        for entry in content["configurations"]
+    }
+    train = content["recipe"]["train"]
+    if train.get("settle_epochs"):
+        return found
+    found |= {str(bits): net.uniform(bits) for bits in net.ladder}
+    bits = train["shrunk_bits"]
+    return found | {f"{bits}, 1/{shrink}": net.uniform(bits, shrink) for shrink in net.shrinks[1:]}
 
 
 def accuracies(path: Path, data: Path, seed: int, limit: int | None) -> dict[str, dict[str, float]]:
@@ -47,7 +55,7 @@ def accuracies(path: Path, data: Path, seed: int, limit: int | None) -> dict[str
 
     unseen = np.isin(kind, [KINDS.index(name) for name in UNSEEN_KINDS])
     found = {}
-    for name, choice in choices(net, content["recipe"]["train"]["shrunk_bits"]).items():
+    for name, choice in choices(net, content).items():
         plain, spoilt = correct(images, choice), correct(degraded, choice)
         found[name] = {
             "as_it_is": float(plain.mean()),
@@ -73,7 +81,7 @@ def main() -> None:
         table[str(path)] = accuracies(path, arguments.data, arguments.seed, arguments.images)
         print(f"{path}: as it is, mixed, kinds seen, kinds unseen")
         for name, row in table[str(path)].items():
-            print(f"  {name:8} " + "  ".join(f"{100 * value:6.2f} %" for value in row.values()), flush=True)
+            print(f"  {name:14} " + "  ".join(f"{100 * value:6.2f} %" for value in row.values()), flush=True)
     if arguments.out:
         arguments.out.write_text(json.dumps(table, indent=1) + "\n")
 

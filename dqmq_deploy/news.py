@@ -41,7 +41,8 @@ class TrainingNews:
 def _accuracies(event: Mapping[str, Any]) -> str:
     """Accuracy at each precision, on held-out images as they are and degraded."""
     parts = [
-        f"{'float' if name == 'float' else f'{name} bits'} {percent(found['as_it_is'])}, {percent(found['degraded'])}"
+        f"{name}{'' if name.startswith(('float', 'bits-')) else ' bits'} "
+        f"{percent(found['as_it_is'])}, {percent(found['degraded'])}"
         for name, found in event["accuracy"].items()
     ]
     return f"right as they are, degraded: {'; '.join(parts)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,6 +15,7 @@ from dqmq_deploy.policy.objective import CostTable, rollout
 from dqmq_deploy.quant.net import Choice, QuantNet
 
 _PRICES = 8
+_SAME_COST = 1.01  # costs whose ratio is below this are one: the clock does not tell them apart
 
 
 @torch.no_grad()
@@ -48,7 +51,9 @@ def cluster(decided: npt.NDArray[np.int64], cost: CostTable, count: int, ladder:
     """At most ``count`` configurations, cheapest first, that stand for the decisions.
 
     k-means on ladder positions, each group weighted by its cost, started from the decisions at evenly spaced quantiles
-    of cost; the cheapest and the dearest decision stay as they are, so that the set spans the policy's whole range.
+    of cost; each cluster gives the decision nearest to its centre. The cheapest and the dearest decision stay, so that
+    the set spans the policy's whole range. Every precision is raised as far as it costs nothing: on the clock a layer
+    may take as long at 4 bits as at 8.
 
     Args:
         decided: ladder positions ``[rows, groups]``.
@@ -57,6 +62,7 @@ def cluster(decided: npt.NDArray[np.int64], cost: CostTable, count: int, ladder:
         ladder: bit-widths by position.
     """
     table = cost.table.numpy()
+    decided = _raised(decided, table)
     groups = np.arange(decided.shape[1])
     price = table[groups, decided].sum(1)
     order = np.argsort(price, kind="stable")
@@ -73,10 +79,47 @@ def cluster(decided: npt.NDArray[np.int64], cost: CostTable, count: int, ladder:
         if np.allclose(moved, centres):
             break
         centres = moved
-    positions = np.clip(np.rint(centres / weight), 0, len(ladder) - 1).astype(int)
-    distinct = {tuple(row) for row in positions.tolist()}
+    medoids = ((points[:, None] - centres[None]) ** 2).sum(2).argmin(0)
+    distinct = {tuple(row) for row in decided[medoids].tolist()}
     for level in range(len(ladder)):  # a policy of one mind leaves room: fill it with uniform precisions
         if len(distinct) < count:
-            distinct.add((level,) * decided.shape[1])
-    by_cost = sorted(distinct, key=lambda row: float(table[groups, list(row)].sum()))
+            distinct.add(tuple(_raised(np.full((1, len(groups)), level), table)[0].tolist()))
+    return _choices(distinct, table, ladder)
+
+
+def random_like(choices: Sequence[Choice], cost: CostTable, ladder: tuple[int, ...], seed: int) -> list[Choice]:
+    """For each configuration one of the same cost, but with precisions drawn at random: what a policy must beat.
+
+    From random precisions, random changes of two groups are kept where they bring the cost nearer. As near as that
+    comes: at either end of the range there is little to choose from.
+    """
+    table = cost.table.numpy()
+    rng = np.random.default_rng(seed)
+    groups = np.arange(len(table))
+    found = []
+    for choice in choices:
+        assert choice.bits is not None
+        target = float(table[groups, [ladder.index(bits) for bits in choice.bits]].sum())
+        levels = rng.integers(len(ladder), size=len(groups))
+        for _ in range(1000):
+            trial = levels.copy()
+            trial[rng.integers(len(groups), size=2)] = rng.integers(len(ladder), size=2)
+            error, best = (abs(float(table[groups, row].sum()) - target) for row in (trial, levels))
+            levels = trial if error <= max(best, 0.005 * target) else levels
+        found.append(tuple(levels.tolist()))
+    return _choices(found, table, ladder)
+
+
+def _raised(decided: npt.NDArray[np.int64], table: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Each ladder position ``[rows, groups]`` moved to the highest whose cost is the same or less."""
+    free = table[:, None, :] <= table[:, :, None] * _SAME_COST  # [groups, from, to]
+    highest = free.shape[2] - 1 - free[:, :, ::-1].argmax(2)
+    raised: npt.NDArray[np.int64] = highest[np.arange(decided.shape[1]), decided]
+    return raised
+
+
+def _choices(rows: Iterable[tuple[int, ...]], table: npt.NDArray[np.float32], ladder: tuple[int, ...]) -> list[Choice]:
+    """Configurations of these ladder positions, cheapest first."""
+    groups = np.arange(len(table))
+    by_cost = sorted(rows, key=lambda row: float(table[groups, list(row)].sum()))
     return [Choice(tuple(ladder[level] for level in row)) for row in by_cost]

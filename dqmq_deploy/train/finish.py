@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dqmq_deploy.bits import Layer, bitops, mean_bits
 from dqmq_deploy.degradations.kinds import mixed
-from dqmq_deploy.policy.compiling import cluster, decisions
+from dqmq_deploy.policy.compiling import cluster, decisions, random_like
 from dqmq_deploy.policy.objective import CostTable
 from dqmq_deploy.policy.specialise import Draw, Specialisation, assign, fine_tune
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
@@ -51,6 +51,7 @@ class Finisher:
 
     def __init__(self, recipe: Recipe, trainer: Trainer, layers: list[Layer], held_out: Dataset, say: Say) -> None:
         self.recipe, self.net, self.policy = recipe, trainer.net, trainer.policy
+        self.settled = trainer.configurations
         self.batches: Batches = trainer.batches
         self.cost_table: CostTable = trainer.cost
         self.layers, self.say = layers, say
@@ -59,8 +60,7 @@ class Finisher:
 
     def finish(self) -> Finished:
         """Compile, specialise, fit the estimator and gather evidence."""
-        choices = self.net.add_slots(self.compile())
-        choices = sorted(choices, key=self.bitops)
+        choices = self.settled or self.net.add_slots(self.compile())
         paper = np.array([self.bitops(choice) for choice in choices], np.float64)
         cost = paper / paper.max()
         self.specialise(choices, cost)
@@ -72,7 +72,7 @@ class Finisher:
         answers = np.stack([logits(self.net, tensor, choice).numpy() for choice in choices], 1)
         evidence = evidence_of(predict(estimator, tensor), answers, labels)
         return Finished(
-            names=_names([self.name(choice) for choice in choices]),
+            names=self.names(choices),
             choices=choices,
             estimator=estimator,
             evidence=evidence,
@@ -84,6 +84,10 @@ class Finisher:
         """BitOPs per image under ``choice``."""
         height, width = self.recipe.data.height // choice.shrink, self.recipe.data.width // choice.shrink
         return bitops(self.net.describe((height, width)), self.net.layer_bits(choice))
+
+    def names(self, choices: list[Choice]) -> list[str]:
+        """A name for each, told apart by letters where precisions do not."""
+        return _names([self.name(choice) for choice in choices])
 
     def name(self, choice: Choice) -> str:
         """``bits-2.1`` by the mean precision, and ``bits-4.1-at16`` where the picture is shrunk to 16 rows."""
@@ -129,14 +133,20 @@ class Finisher:
     # -- parts -------------------------------------------------------------------------------------------------------
 
     def compile(self) -> list[Choice]:
-        """Configurations from the policy's decisions on mixed-quality training images."""
+        """Configurations from the policy's decisions on mixed-quality training images, cheapest by BitOPs first."""
         settings = self.recipe.compile
         self.say("compiling the policy")
         images, _ = self.training_pool(settings.images, epoch=1_000_000)
         decided = decisions(self.net, self.policy, self.tensor(images))
         self.notes["distinct_decisions"] = len(np.unique(decided, axis=0))
         whole = cluster(decided, self.cost_table, settings.configurations, self.net.ladder)
-        return whole + [self.net.uniform(self.recipe.train.shrunk_bits, shrink) for shrink in self.net.shrinks[1:]]
+        if settings.bits == "uniform":
+            levels = np.linspace(0, len(self.net.ladder) - 1, settings.configurations).round().astype(int)
+            whole = [self.net.uniform(self.net.ladder[level]) for level in np.unique(levels)]
+        elif settings.bits == "random":
+            whole = random_like(whole, self.cost_table, self.net.ladder, self.recipe.seed)
+        shrunk = [self.net.uniform(self.recipe.train.shrunk_bits, shrink) for shrink in self.net.shrinks[1:]]
+        return sorted(whole + shrunk, key=self.bitops)
 
     def specialise(self, choices: list[Choice], cost: npt.NDArray[np.float64]) -> None:
         """Fine-tune every configuration's slot; a slot that does worse on held-out images is put back."""

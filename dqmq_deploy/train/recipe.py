@@ -55,6 +55,7 @@ class TrainSettings:
     distill: float = 0.0  # share of the loss that follows the teacher's answers
     teacher: str = "float"  # the float network; "average": the weight average at the highest precision
     bits_shares: tuple[float, ...] = ()  # of the uniform steps, by ladder position; empty: even
+    settle_epochs: int = 0  # the last of the epochs, which train the compiled configurations and nothing else
     shrunk_share: float = 0.25  # of the steps that see shrunk images, if there are any
     shrunk_bits: int = 4  # precision of those steps, and of the configurations made from them
     average: float = 0.998  # decay of the weight average that is evaluated and exported; 0: none
@@ -86,6 +87,7 @@ class CompileSettings:
     """From the policy to configurations, and their specialisation."""
 
     configurations: int = 4
+    bits: str = "policy"  # "uniform" or "random" (of the same cost): what the policy is to be compared with
     images: int = 512
     rounds: int = 2
     steps: int = 150  # per configuration and round; 0: plain slots
@@ -136,6 +138,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "data.held_out": (0.001, 0.9), "data.degrade_share": (0, 1),
     "data.again_share": (0, 1), "train.shrunk_share": (0, 1),
     "train.batch_size": (2, _MANY), "train.float_epochs": (0, _MANY), "train.epochs": (1, _MANY),
+    "train.settle_epochs": (0, _MANY),
     "train.float_learning_rate": (0, _HUGE), "train.learning_rate": (0, _HUGE), "train.warmup_steps": (0, _MANY),
     "train.momentum": (0, 0.9999), "train.weight_decay": (0, _HUGE), "train.label_smoothing": (0, 0.9999),
     "train.distill": (0, 1), "train.average": (0, 0.999999), "train.clip_gradient": (0, _HUGE),
@@ -176,11 +179,15 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"train.shrunk_bits: expected one of train.ladder, got {train.shrunk_bits}")
     if train.teacher not in ("float", "average"):
         raise RecipeError(f"train.teacher: expected float or average, got '{train.teacher}'")
+    if recipe.compile.bits not in ("policy", "uniform", "random"):
+        raise RecipeError(f"compile.bits: expected policy, uniform or random, got '{recipe.compile.bits}'")
     shares = train.bits_shares
     if shares and (len(shares) != len(ladder) or min(shares) < 0 or sum(shares) <= 0):
         raise RecipeError(f"train.bits_shares: expected {len(ladder)} shares of at least 0, got {list(shares)}")
     if train.start and train.float_epochs:
         raise RecipeError("train.start: expected train.float_epochs = 0 beside it; the float network is there already")
+    if train.settle_epochs >= train.epochs:
+        raise RecipeError(f"train.settle_epochs: expected fewer than train.epochs, which is {train.epochs}")
     if not recipe.data.kinds:
         raise RecipeError("data.kinds: expected at least one; for none set data.degrade_share to 0")
     for kind in recipe.data.kinds:

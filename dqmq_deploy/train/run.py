@@ -21,7 +21,7 @@ from dqmq_deploy.nets.load import build
 from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import bitops_cost, measured_cost
 from dqmq_deploy.quant import steps
-from dqmq_deploy.quant.net import FLOAT, prepare
+from dqmq_deploy.quant.net import FLOAT, Choice, prepare
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes, split_by_group
 from dqmq_deploy.train.evaluate import right
@@ -128,16 +128,26 @@ class _Run:
         while trainer.position.epoch < trainer.epochs:
             if trainer.position.epoch >= recipe.train.float_epochs and trainer.teacher is None:
                 trainer.enter_quantization(self._some_training_images(512))
+            if trainer.settles:
+                trainer.settle(self._compiled())
             trainer.train_epoch(self.progress, self.save)
             self._say(self._epoch_report())
             self.save()
         trainer.load_average()
         if self.rank == 0:
-            finisher = Finisher(recipe, trainer, self.layers, self.held_out, self._stage)
-            self._save_finished(finisher.finish())
+            self._save_finished(Finisher(recipe, trainer, self.layers, self.held_out, self._stage).finish())
         seconds = round(time.monotonic() - self.started, 1)
         self._say({"event": "done", "seconds": seconds, "checkpoint": str(self.job.out)})
         return self.job.out
+
+    def _compiled(self) -> list[Choice]:
+        """The policy's configurations as the averaged weights stand, which stay out of the network."""
+        trainer = self.trainer
+        learned = {name: value.clone() for name, value in trainer.net.state_dict().items()}
+        trainer.load_average()
+        choices = Finisher(self.recipe, trainer, self.layers, self.held_out, self._stage).compile()
+        trainer.net.load_state_dict(learned)
+        return choices
 
     # -- reports -----------------------------------------------------------------------------------------------------
 
@@ -169,6 +179,9 @@ class _Run:
             choices = {str(bits): net.uniform(bits) for bits in net.ladder}
             bits = self.recipe.train.shrunk_bits
             choices |= {f"{bits}, shrunk by {shrink}": net.uniform(bits, shrink) for shrink in net.shrinks[1:]}
+        if trainer.configurations:
+            finisher = Finisher(self.recipe, trainer, self.layers, self.held_out, self._stage)
+            choices = dict(zip(finisher.names(trainer.configurations), trainer.configurations, strict=True))
         accuracy: dict[str, Any] = {}
         for name, choice in choices.items():
             found = right(net, tensor, part.labels, choice)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -54,6 +55,7 @@ class Trainer:
         self.position = Position()
         self.teacher: QuantNet | None = None
         self.sampled: list[tuple[int, ...]] = []
+        self.configurations: list[Choice] = []  # what settling trains, cheapest first
         self.policy_optimizer = torch.optim.Adam(policy.parameters(), recipe.policy.learning_rate)
         self.mean_bits = float("nan")
         self.policy_cost = float("nan")
@@ -70,6 +72,12 @@ class Trainer:
     def epochs(self) -> int:
         """Epochs of both phases."""
         return self.recipe.train.float_epochs + self.recipe.train.epochs
+
+    @property
+    def settles(self) -> bool:
+        """Whether the policy is to be compiled now, for the rest of the training to go to its configurations."""
+        last = self.recipe.train.settle_epochs
+        return bool(last) and not self.configurations and self.position.epoch >= self.epochs - last
 
     def _start_phase(self) -> None:
         """A fresh optimizer and weight average for what is to be trained now."""
@@ -99,6 +107,18 @@ class Trainer:
         self.teacher = copy.deepcopy(self.net).eval().requires_grad_(False)
         initialise(self.net, images)
         self._start_phase()
+
+    def settle(self, choices: list[Choice]) -> None:
+        """From here on train these configurations, in slots of their own that start from their precisions'."""
+        if dist.is_initialized():
+            plain: list[Any] = [choices]
+            dist.broadcast_object_list(plain)
+            choices = plain[0]
+        average, averaged = self.mean, self.averaged_steps
+        average.add_slots(choices)
+        self.configurations = self.net.add_slots(choices)
+        self._start_phase()
+        self.mean, self.average, self.averaged_steps = average, average.state_dict(), averaged
 
     def load_average(self) -> None:
         """Put the averaged weights into the network."""
@@ -163,7 +183,8 @@ class Trainer:
                 raise self._diverged(f"the gradient became {norm} (bits {choice.bits})")
         self.optimizer.step()
         self._update_average()
-        if self.phase == "quantize" and self.position.step % self.recipe.policy.every == 0:
+        learning = self.phase == "quantize" and not self.configurations  # what is compiled needs no policy any more
+        if learning and self.position.step % self.recipe.policy.every == 0:
             self.policy_step(images[: self.recipe.policy.images], labels[: self.recipe.policy.images])
         return value
 
@@ -174,7 +195,7 @@ class Trainer:
             return None
         if self.recipe.train.teacher == "float":
             return F.softmax(self.teacher(images, FLOAT).float(), 1)
-        best = self.net.uniform(self.net.ladder[-1])
+        best = self.configurations[-1] if self.configurations else self.net.uniform(self.net.ladder[-1])
         return None if choice == best else F.softmax(self.mean(images, best).float(), 1)
 
     def require_finite(self) -> None:
@@ -194,17 +215,34 @@ class Trainer:
         )
 
     def choose(self) -> Choice:
-        """What the next supervised step runs at: one precision throughout, or a mixture that the policy sampled."""
+        """What the next supervised step runs at: one precision throughout, or a mixture that the policy sampled, or one
+        of the policy's configurations once it is compiled.
+        """
         if self.phase == "float":
             return FLOAT
         rng = np.random.default_rng((self.recipe.seed, _CHOICE, self.position.step))
         train, ladder = self.recipe.train, self.net.ladder
+        if self.configurations:
+            return self.configurations[rng.choice(len(self.configurations), p=self._settle_shares())]
         if len(self.net.shrinks) > 1 and rng.random() < train.shrunk_share:
             return self.net.uniform(train.shrunk_bits, int(rng.choice(self.net.shrinks[1:])))
         if not self.sampled or rng.random() < train.uniform_share:
             shares = np.array(train.bits_shares or [1.0] * len(ladder))
             return self.net.uniform(ladder[rng.choice(len(ladder), p=shares / shares.sum())])
         return Choice(self.sampled[rng.integers(len(self.sampled))])
+
+    def _settle_shares(self) -> npt.NDArray[np.float64]:
+        """How often each configuration is trained.
+
+        ``shrunk_share`` of the steps go to those that shrink the picture, the rest to the others; of them the cheapest,
+        which has most to learn, gets twice the share of each other.
+        """
+        shrunk = np.array([choice.shrink > 1 for choice in self.configurations])
+        whole = np.where(shrunk, 0.0, 1.0)
+        whole[np.argmin(shrunk)] = 2.0
+        share = self.recipe.train.shrunk_share if shrunk.any() else 0.0
+        shares: npt.NDArray[np.float64] = share * shrunk / max(1, shrunk.sum()) + (1 - share) * whole / whole.sum()
+        return shares
 
     def policy_step(self, images: Tensor, labels: Tensor) -> None:
         """One step of policy optimisation through the network as it stands; the network itself does not change."""
@@ -269,6 +307,7 @@ class Trainer:
             "policy": self.policy.state_dict(),
             "policy_optimizer": self.policy_optimizer.state_dict(),
             "sampled": self.sampled,
+            "configurations": [vars(choice).copy() for choice in self.configurations],
             "mean_bits": self.mean_bits,
             "policy_cost": self.policy_cost,
         }
@@ -276,10 +315,12 @@ class Trainer:
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of :meth:`state`."""
         self.position = Position(**state["position"])
-        self.net.load_state_dict(state["net"])
-        if state["teacher"] is not None:
+        if state["teacher"] is not None:  # it knows no configurations
             self.teacher = copy.deepcopy(self.net).eval().requires_grad_(False)
             self.teacher.load_state_dict(state["teacher"])
+        rows = [Choice(tuple(row["bits"]), shrink=row["shrink"]) for row in state["configurations"]]
+        self.configurations = self.net.add_slots(rows)
+        self.net.load_state_dict(state["net"])
         self._start_phase()
         self.mean.load_state_dict(state["average"])
         self.averaged_steps = state["averaged_steps"]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dqmq_deploy.policy.agents import Policy
-from dqmq_deploy.policy.compiling import cluster, decisions
+from dqmq_deploy.policy.compiling import cluster, decisions, random_like
 from dqmq_deploy.policy.objective import CostTable
 from dqmq_deploy.quant.net import Choice
 from tests.quant.networks import inputs, quantized
@@ -61,6 +61,33 @@ def test_a_policy_of_one_mind_is_filled_with_uniform_precisions(level: int, expe
     two = cluster(np.full((50, 4), level), table(1, 2, 3, 4), 2, LADDER)
     assert len(two) == 2
     assert (LADDER[level],) * 4 in [choice.bits for choice in two]
+
+
+def test_precisions_that_cost_nothing_are_taken() -> None:
+    """A group that takes as long at 8 bits as at 2, and one that takes as long at 8 as at 4, go to 8."""
+    cost = CostTable(torch.tensor([[0.2, 0.1995, 0.2005], [0.2, 0.4, 0.4], [0.1, 0.2, 0.4]]))
+    found = cluster(np.array([[0, 0, 0], [1, 1, 1]]), cost, 2, LADDER)
+    assert [choice.bits for choice in found] == [(8, 2, 2), (8, 8, 4)]
+
+
+def test_a_cluster_gives_one_of_its_decisions() -> None:
+    """Between groups at 2 and at 8 bits lies no group at 4 that nobody decided for."""
+    middle = [[0, 2, 0, 2]] * 30 + [[2, 0, 2, 0]] * 30
+    decided = np.array([[0, 0, 0, 0], *middle, [2, 2, 2, 2]])
+    found = cluster(decided, table(10, 10, 10, 10), 3, LADDER)
+    assert found[1].bits in {(2, 8, 2, 8), (8, 2, 8, 2)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(8, 20))
+def test_random_precisions_cost_as_much(seed: int, groups: int) -> None:
+    """Within 5 % of the configuration that they stand beside, by the seed."""
+    rng = np.random.default_rng(seed)
+    cost = table(*rng.integers(900, 1000, groups).tolist())
+    choice = Choice((8,) * (groups // 2) + (2,) * (groups - groups // 2))
+    (found,) = random_like([choice], cost, LADDER, seed)
+    assert cost_of(found, cost) == pytest.approx(cost_of(choice, cost), rel=0.05)
+    assert found == random_like([choice], cost, LADDER, seed)[0]
 
 
 def test_decisions_are_the_policys_most_likely_precisions() -> None:

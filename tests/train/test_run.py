@@ -133,6 +133,38 @@ def test_killed_and_resumed_is_never_having_been_killed(
     assert same(checkpoint.load(out), checkpoint.load(finished[0]))
 
 
+@pytest.mark.parametrize("bits", ["policy", "uniform", "random"])
+def test_a_run_that_settles_can_be_resumed_anywhere(
+    bits: str, pictures_path: Path, recipe_path: Path, tmp_path: Path
+) -> None:
+    """Its epochs tell the configurations' accuracy; stopped while settling and resumed, it ends alike, bit for bit."""
+    overrides = ("train.epochs=2", "train.settle_epochs=1", f"compile.bits={bits}", "data.shrinks=[1, 2]")
+    events: list[dict[str, Any]] = []
+    whole, stopped = (
+        TrainJob(recipe_path, pictures_path, tmp_path / f"{name}.pt", overrides=overrides) for name in ("whole", "part")
+    )
+    train(whole, events.append)
+    reports = [event["accuracy"].keys() for event in events if event["event"] == "epoch"]
+    assert set(reports[1]) == {"2", "4", "8", "4, shrunk by 2"}
+    configurations = checkpoint.load(whole.out)["configurations"]
+    assert list(reports[2]) == [entry["name"] for entry in configurations]
+    if bits == "uniform":
+        assert [set(entry["bits"]) for entry in configurations if entry["shrink"] == 1] == [{2}, {4}, {8}]
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["epoch"] == 2 and event["batch"] == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(stopped, stop)
+    assert len(checkpoint.load(stopped.out)["training"]["configurations"]) == len(configurations)
+    train(TrainJob(recipe_path, pictures_path, stopped.out, resume=True, overrides=overrides))
+    assert same(checkpoint.load(stopped.out), checkpoint.load(whole.out))
+
+
 def test_two_processes_train_one_network(recipe_path: Path, pictures_path: Path, tmp_path: Path) -> None:
     """Under torchrun, gloo: both ranks hold the same weights and policy after each epoch; the first one finishes."""
     out = tmp_path / "checkpoint.pt"

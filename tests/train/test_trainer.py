@@ -84,6 +84,48 @@ def test_steps_follow_their_shares() -> None:
     assert seen.count((1, 2)) / seen.count((1, 8)) == pytest.approx(3, abs=1.2)
 
 
+def test_settling_trains_the_configurations_in_slots_of_their_own() -> None:
+    """From averages that go on, at the shares of the recipe; the policy and the other slots learn no more."""
+    trainer = make_trainer((1, 2), epochs=3, settle_epochs=2, shrunk_share=0.25, learning_rate=0.05)
+    epochs(trainer, 1)
+    assert not trainer.settles
+    epochs(trainer, 1)
+    assert trainer.settles
+    net, plain = trainer.net, trainer.net.slots
+    mixture, policy = (2, 8, 2, 8, 2, 8), copy.deepcopy(trainer.policy.state_dict())
+    before, average = copy.deepcopy(net.state_dict()), copy.deepcopy(trainer.average)
+    trainer.settle([net.uniform(4, 2), Choice(mixture), net.uniform(8)])
+    assert not trainer.settles
+    assert [choice.slot for choice in trainer.configurations] == [plain, plain + 1, plain + 2]
+    assert trainer.averaged_steps > 0
+    for name, value in trainer.average.items():
+        assert same(value[:plain] if value.shape != average[name].shape else value, average[name])
+    step = trainer.position.step
+    seen = []
+    for trainer.position.step in range(400):
+        seen.append(trainer.configurations.index(trainer.choose()))
+    trainer.position.step = step
+    assert [seen.count(k) / 400 for k in range(3)] == pytest.approx([0.25, 0.5, 0.25], abs=0.08)
+    epochs(trainer, 1)
+    after = net.state_dict()
+    steps = [name for name in after if name.endswith(".step") and name.startswith("acts.") and "image" not in name]
+    assert all(same(after[name][:plain], before[name]) for name in steps)
+    assert all(not same(after[name][plain + 1], before[name][5]) for name in steps)
+    assert same(dict(trainer.policy.state_dict()), dict(policy))
+    assert not same(after["layers.head.weights.weight"], before["layers.head.weights.weight"])
+
+
+def test_a_settling_state_goes_on_alike() -> None:
+    """Saved in between, in a trainer that knows of no configuration yet."""
+    first, second = make_trainer(epochs=3, settle_epochs=2), make_trainer(epochs=3, settle_epochs=2)
+    epochs(first, 2)
+    first.settle([first.net.uniform(2), first.net.uniform(8)])
+    epochs(first, 1)
+    second.load_state(copy.deepcopy(first.state()))
+    assert same(epochs(first, 1), epochs(second, 1))
+    assert same(first.state(), second.state())
+
+
 def test_the_average_teaches_all_but_its_own_precision() -> None:
     """The teacher is the weight average at the highest precision; a step at that precision learns from labels alone."""
     trainer = make_trainer(distill=0.5, teacher="average")

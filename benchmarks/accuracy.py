@@ -2,6 +2,8 @@
 
     python -m benchmarks.accuracy models/resnet20-gtsrb/checkpoint.pt --data gtsrb-val.zip -o metrics.json
 
+A card takes ``metrics.json`` and, for other images, every ``metrics-*.json`` beside it.
+
 Mixed quality: half of the images, drawn with the seed, are degraded by one of ten kinds, four of them not in training,
 at one of five severities.
 Agreement with torch is counted on the first 1,000 of the mixed images.
@@ -20,7 +22,7 @@ from dqmq_deploy import Bundle
 from dqmq_deploy.degradations.kinds import KINDS, PROTOCOL_KINDS, mixed
 from dqmq_deploy.export.compiled import Compiled, open_compiled
 from dqmq_deploy.export.run import export
-from dqmq_deploy.report.accuracy import accuracy_table
+from dqmq_deploy.report.accuracy import accuracy_table, adaptive_right
 from dqmq_deploy.report.environment import environment
 from dqmq_deploy.report.outcomes import Outcomes
 from dqmq_deploy.routing import evidence_of
@@ -76,12 +78,19 @@ def by_kind(found: Outcomes, kind: npt.NDArray[np.int64], names: list[str]) -> d
     }
 
 
+def by_class(right: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64], classes: list[str]) -> dict[str, Any]:
+    """Images and accuracy of every class that has any, the worst class first."""
+    rows = [(float(right[labels == k].mean()), k) for k in range(len(classes)) if (labels == k).any()]
+    return {classes[k]: {"images": int((labels == k).sum()), "accuracy": share} for share, k in sorted(rows)}
+
+
 def summary(table: dict[str, Any]) -> dict[str, Any]:
     """The part of an accuracy table that a card needs."""
     rows = {row["name"]: {key: row[key] for key in ("accuracy", "low", "high", "bitops")} for row in table["rows"]}
     keep = (
         "images",
         "price",
+        "runs",
         "random",
         "escalation",
         "best_static",
@@ -110,9 +119,11 @@ def measure(checkpoint: Path, data: Path, seed: int) -> dict[str, Any]:
         tables = [accuracy_table(found, manifest, price, seed) for found in (plain, degraded)]
         assert tables[0] is not None and tables[1] is not None
         return {
+            "data": data.name,
             "as_it_is": summary(tables[0]),
             "mixed": summary(tables[1]),
             "mixed_by_kind": by_kind(degraded, kind, names),
+            "mixed_by_class": by_class(adaptive_right(degraded, manifest, price), dataset.labels, net.classes),
             "agreement_with_torch": {"images": len(part), **agreement(net, degraded, part)},
             "configurations": {
                 entry.name: {"bits": dict(entry.bits), "bitops": entry.bitops, "bytes": entry.bytes, "cost": entry.cost}

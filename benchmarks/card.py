@@ -1,5 +1,7 @@
 """Write the figures of a model card from its metrics.json, between the card's two markers.
 
+Every ``metrics-*.json`` beside it, of other images, adds its accuracy.
+
 python -m benchmarks.card models/resnet20-gtsrb
 python -m benchmarks.card models/resnet20-gtsrb --report report/report.json    with times, which `bench` measured
 """
@@ -25,9 +27,16 @@ def percent(share: float) -> str:
 
 def figures(metrics: dict[str, Any]) -> str:
     """The card's tables in Markdown."""
-    parts = [_accuracy(metrics), _routing(metrics), _kinds(metrics), _configurations(metrics), _source(metrics)]
+    parts = [_accuracy(metrics), _routing(metrics), _runs(metrics), _kinds(metrics), _classes(metrics)]
+    parts += [_configurations(metrics), _source(metrics)]
     if "time" in metrics:
         parts.append(_time(metrics["time"]))
+    return "\n\n".join(parts)
+
+
+def others(metrics: dict[str, Any]) -> str:
+    """What is told of further images."""
+    parts = [f"On `{metrics['data']}`:", _accuracy(metrics), _routing(metrics), _classes(metrics), _source(metrics)]
     return "\n\n".join(parts)
 
 
@@ -89,6 +98,24 @@ def _kinds(metrics: dict[str, Any]) -> str:
         for kind, row in kinds.items()
     ]
     return "Mixed quality by kind of degradation:\n\n" + _table(["", "images", *(f"`{name}`" for name in names)], rows)
+
+
+def _runs(metrics: dict[str, Any]) -> str:
+    rows = [
+        [label, *(percent(share) for share in metrics[part]["runs"])]
+        for label, part in (("as it is", "as_it_is"), ("mixed quality", "mixed"))
+    ]
+    head = ["", *(f"`{name}`" for name in metrics["configurations"])]
+    told = "Share of the images that each graph runs on, adaptive; an image that escalates runs on two:"
+    return f"{told}\n\n{_table(head, rows)}"
+
+
+def _classes(metrics: dict[str, Any]) -> str:
+    told = [
+        f"`{name}` {percent(row['accuracy'])} of {row['images']:,}" for name, row in metrics["mixed_by_class"].items()
+    ]
+    worst, best = ", ".join(told[:3]), ", ".join(told[:-4:-1])
+    return f"Classes at mixed quality, adaptive: worst {worst}; best {best}."
 
 
 def _configurations(metrics: dict[str, Any]) -> str:
@@ -180,7 +207,10 @@ def main() -> None:
     if arguments.report:
         metrics["time"] = time_of(json.loads(arguments.report.read_text()))
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    card.write_text(f"{before}{BEGIN}\n\n{figures(metrics)}\n\n{END}{after}")
+    parts = [figures(metrics)]
+    parts += [others(json.loads(path.read_text())) for path in sorted(folder.glob("metrics-*.json"))]
+    told = "\n\n".join(parts)
+    card.write_text(f"{before}{BEGIN}\n\n{told}\n\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def accuracy_table(outcomes: Outcomes, manifest: Manifest, price: float, seed: i
     count = len(edges) - 1
     bitops = _bitops(manifest)
     shares = routing.mix(route, len(bitops))
-    ours, ours_bitops = _right(outcomes, manifest, price), float(spent.mean())
+    ours, ours_bitops = adaptive_right(outcomes, manifest, price), float(spent.mean())
     oracle_route = routing.cheapest_right(right)
 
     rows = [_row("adaptive", "adaptive", ours, band, count, ours_bitops)]
@@ -116,7 +116,7 @@ def _sweep(outcomes: Outcomes, manifest: Manifest, right: routing.Bools, price: 
         points.append(
             {
                 "price": at,
-                "accuracy": float(_right(outcomes, manifest, at).mean()),
+                "accuracy": float(adaptive_right(outcomes, manifest, at).mean()),
                 "bitops": float(spent.mean()),
                 "mix": routing.mix(route, len(manifest.configurations)).tolist(),
                 "runs": _runs(outcomes, manifest, at),
@@ -154,7 +154,7 @@ def _runs(outcomes: Outcomes, manifest: Manifest, price: float) -> list[float]:
     return [float(share) for share in runs]
 
 
-def _right(outcomes: Outcomes, manifest: Manifest, price: float) -> routing.Bools:
+def adaptive_right(outcomes: Outcomes, manifest: Manifest, price: float) -> routing.Bools:
     """Whether the adaptive whole is right; needs labels."""
     cascade, cost = _cascade(manifest, price), _cost(manifest)
     if cascade is None:

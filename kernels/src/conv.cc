@@ -2,11 +2,17 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "arithmetic.h"
 #include "depthwise_conv.h"
 #include "kernel_set.h"
+#include "planes.h"
 #include "planes_conv.h"
 #include "reference/conv.h"
 #include "tiled_conv.h"
@@ -18,6 +24,42 @@ namespace {
 // one gets no more memory out of a call than it puts in.
 constexpr double kMostGrowth = 16, kAlwaysPadded = 1 << 26;
 constexpr int64_t kMostSize = 0x7fffffff;
+
+// Planes compute 64 positions of a picture in the time of one: on maps of fewer a tile is faster. How large maps are is
+// known with the first call; only then the weights are packed for tiles, too.
+class PlanesOrTiles final : public Conv {
+ public:
+  PlanesOrTiles(const Layer& layer, const KernelSet& set, const TileKernel& kernel, double planes_per_tile)
+      : layer_(layer), weights_(layer.weights, layer.weights + layer.weights_size), set_(set), kernel_(kernel),
+        planes_per_tile_(planes_per_tile), planes_(make_planes(layer, set)) {
+    layer_.weights = weights_.data();
+  }
+
+  std::string path() const override { return planes_->path(); }
+
+  void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
+    check(layer_.geometry, x);
+    const int64_t positions = layer_.geometry.out_h(x.h) * layer_.geometry.out_w(x.w);
+    const double computed = static_cast<double>(ceil_div(positions, kBlockPositions) * kBlockPositions);
+    const bool few = computed * planes_per_tile_ > static_cast<double>(positions);
+    (few ? tiles() : *planes_).run(x, residual, y, parallel);
+  }
+
+ private:
+  const Conv& tiles() const {
+    std::call_once(packed_, [&] { tiles_ = make_tiled(layer_, set_, kernel_); });
+    return *tiles_;
+  }
+
+  Layer layer_;
+  std::vector<uint8_t> weights_;
+  const KernelSet& set_;
+  const TileKernel& kernel_;
+  double planes_per_tile_;  // time of a position
+  std::unique_ptr<Conv> planes_;
+  mutable std::once_flag packed_;
+  mutable std::unique_ptr<Conv> tiles_;
+};
 
 }  // namespace
 
@@ -47,7 +89,9 @@ std::unique_ptr<Conv> Conv::make(const Layer& layer, Isa isa) {
     const double cost = tile_cost(kernel, layer);
     if (cost < least) least = cost, chosen = &kernel;
   }
-  if (set.planes != nullptr && planes_cost(*set.planes, layer) < least) return make_planes(layer, set);
+  const double planes = set.planes != nullptr ? planes_cost(*set.planes, layer) : least;
+  if (planes < least && chosen == nullptr) return make_planes(layer, set);
+  if (planes < least) return std::make_unique<PlanesOrTiles>(layer, set, *chosen, planes / least);
   if (chosen == nullptr) return make_reference(layer);
   return make_tiled(layer, set, *chosen);
 }

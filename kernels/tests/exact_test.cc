@@ -1,4 +1,8 @@
 // Every kernel equals the reference: sweeps over what decides which loops run how often.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
 #include "paths.h"
 
 namespace dqmq::test {
@@ -232,6 +236,36 @@ DQMQ_TEST(exact, large_pictures_and_large_weights) {
       set_range(c.layer, weight_bits, false);
       fill(c, random);
       expect_all_equal(c);
+    }
+  }
+}
+
+// One layer on maps of any size, on which other kernels are the fastest; its weights are gone by then.
+DQMQ_TEST(exact, a_layer_on_small_and_large_maps) {
+  constexpr int64_t kSizes[] = {4, 12, 3, 8, 9};
+  Random random(9);
+  for (int64_t channels : {16, 32, 64, 96}) {
+    for (OutputKind kind : {OutputKind::kCodes, OutputKind::kResidual}) {
+      if (!drawn()) continue;
+      Case c;
+      Geometry& g = c.layer.geometry;
+      g.in_channels = g.out_channels = channels, g.kernel_h = g.kernel_w = 3;
+      set_pads(g, 1, 1, 1, 1);
+      c.layer.weight_bits = 2, c.layer.output.kind = kind;
+      set_range(c.layer, 2, false);
+      c.n = 2, c.h = c.w = 12;
+      fill(c, random);
+      std::vector<std::vector<uint8_t>> expected;
+      for (int64_t size : kSizes) c.h = c.w = size, expected.push_back(reference(c));
+      std::vector<std::unique_ptr<Conv>> convs;
+      for (Isa isa : levels()) convs.push_back(Conv::make(c.layer, isa));
+      std::fill(c.weights.begin(), c.weights.end(), uint8_t{0});
+      for (const auto& conv : convs) {
+        for (size_t i = 0; i < expected.size(); ++i) {
+          c.h = c.w = kSizes[i];
+          expect_equal(c, *conv, expected[i], Serial());
+        }
+      }
     }
   }
 }

@@ -85,6 +85,13 @@ class Finisher:
         height, width = self.recipe.data.height // choice.shrink, self.recipe.data.width // choice.shrink
         return bitops(self.net.describe((height, width)), self.net.layer_bits(choice))
 
+    def cost(self, choice: Choice) -> float:
+        """Relative cost by the recipe's table; a shrunk picture has that much less area to work on."""
+        assert choice.bits is not None
+        levels = [self.net.ladder.index(bits) for bits in choice.bits]
+        table = self.cost_table.table
+        return float(table[torch.arange(len(levels)), levels].sum()) / choice.shrink**2
+
     def names(self, choices: list[Choice]) -> list[str]:
         """A name for each, told apart by letters where precisions do not."""
         return _names([self.name(choice) for choice in choices])
@@ -133,7 +140,7 @@ class Finisher:
     # -- parts -------------------------------------------------------------------------------------------------------
 
     def compile(self) -> list[Choice]:
-        """Configurations from the policy's decisions on mixed-quality training images, cheapest by BitOPs first."""
+        """Configurations from the policy's decisions on mixed-quality training images, cheapest first."""
         settings = self.recipe.compile
         self.say("compiling the policy")
         images, _ = self.training_pool(settings.images, epoch=1_000_000)
@@ -146,7 +153,7 @@ class Finisher:
         elif settings.bits == "random":
             whole = random_like(whole, self.cost_table, self.net.ladder, self.recipe.seed)
         shrunk = [self.net.uniform(self.recipe.train.shrunk_bits, shrink) for shrink in self.net.shrinks[1:]]
-        return sorted(whole + shrunk, key=self.bitops)
+        return sorted(whole + shrunk, key=self.cost)
 
     def specialise(self, choices: list[Choice], cost: npt.NDArray[np.float64]) -> None:
         """Fine-tune every configuration's slot; a slot that does worse on held-out images is put back."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dqmq_deploy.bits import Configuration
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import ExportError
 from dqmq_deploy.export.parity import compare
@@ -145,10 +146,24 @@ def test_names_that_cannot_name_a_file(tmp_path: Path, name: str) -> None:
 
 
 def test_configurations_out_of_order(tmp_path: Path) -> None:
-    """The dispatcher relies on cheapest first."""
+    """The dispatcher relies on cheapest first: what is faster than one before it costs as much."""
     plans = dict(reversed(small_net().plans.items()))
-    with pytest.raises(ExportError, match="expected configurations by rising BitOPs"):
-        export_compiled(PlannedNet(plans), tmp_path / "a.dqmq")
+    manifest = export_compiled(PlannedNet(plans), tmp_path / "a.dqmq").manifest
+    costs = [entry.cost for entry in manifest.configurations]
+    assert [entry.name for entry in manifest.configurations] == list(plans)
+    assert costs == sorted(costs)
+
+
+def test_no_configuration(tmp_path: Path) -> None:
+    """Nothing to export."""
+
+    class Empty(PlannedNet):
+        @property
+        def configurations(self) -> list[Configuration]:
+            return []
+
+    with pytest.raises(ExportError, match="expected one configuration or more"):
+        export_compiled(Empty(small_net().plans), tmp_path / "a.dqmq")
 
 
 def test_no_float_network_to_compare_with(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ namespace dqmq {
 
 Constants::Constants(const Layer& layer, const Codes& codes, Sums sums, int64_t lanes,
                      const std::function<int64_t(int64_t channel)>& lane_of)
-    : finish_(make_finish(layer.output, 8 - layer.weight_bits)), bias_(static_cast<size_t>(lanes), 0),
+    : finish_(make_finish(layer.output, sums.from_aligned ? 0 : 8 - layer.weight_bits)), bias_(static_cast<size_t>(lanes), 0),
       factor_(static_cast<size_t>(lanes), 0.0f) {
   const int less = layer.x_zero_point - sums.counted_from;
   const int64_t count = layer.geometry.codes_per_channel();
@@ -17,7 +17,7 @@ Constants::Constants(const Layer& layer, const Codes& codes, Sums sums, int64_t 
       correction += static_cast<uint32_t>((sums.from_tables ? lowest_product(*code) : 0) - less * *code);
     }
     const size_t lane = static_cast<size_t>(lane_of(static_cast<int64_t>(channel)));
-    bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << finish_.shift));
+    bias_[lane] = static_cast<int32_t>(static_cast<uint32_t>(layer.bias[channel]) + (correction << (8 - layer.weight_bits)));
     factor_[lane] = layer.output.factor[channel];
   }
 }

@@ -18,6 +18,7 @@ class Constants {
   struct Sums {
     int counted_from;
     bool from_tables;
+    bool from_aligned = false;  // weights at the top of their bytes: the sums are shifted already
   };
 
   // `lane_of` gives the lane of each output channel, below `lanes`. The other lanes are all zeros.

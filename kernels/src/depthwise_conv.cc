@@ -12,7 +12,7 @@
 namespace dqmq {
 namespace {
 
-constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 16;
+constexpr int64_t kTaskDepthwiseMacs = 1 << 16;
 
 // Channels that are worked on together.
 struct Block {
@@ -54,7 +54,7 @@ class DepthwiseConv final : public Conv {
     const int64_t out_h = g.out_h(x.h), out_w = g.out_w(x.w), rows = x.n * out_h;
     if (rows == 0 || out_w == 0) return;
     const int64_t macs = rows * out_w * g.out_channels * g.kernel_h * g.kernel_w;
-    const int64_t tasks = std::clamp<int64_t>(macs / kTaskMacs, 1, std::min(kMostTasks, rows));
+    const int64_t tasks = std::clamp<int64_t>(macs / kTaskDepthwiseMacs, 1, std::min(kMostTasks, rows));
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
       const int64_t t = static_cast<int64_t>(task);
       for (int64_t row = t * rows / tasks; row < (t + 1) * rows / tasks; ++row) {

@@ -19,7 +19,7 @@ constexpr int kDepth = 3;
 constexpr int64_t kMargin = 64;
 // Rows that are joined at a time: enough for whole vectors, few enough for the first-level cache.
 constexpr int64_t kJoinedPixels = 256;
-constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskCodes = 1 << 14;
+constexpr int64_t kTaskCodes = 1 << 14;
 
 // What follows from the size of the pictures.
 struct Map {
@@ -174,7 +174,7 @@ class PlanesConv final : public Conv {
     const int64_t positions = map.out_h * map.out_w, chunk = kBlockPositions * kMostBlocks;
     const int64_t chunks = ceil_div(positions, chunk);
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
-    const int64_t tasks = std::clamp<int64_t>(macs / kTaskMacs, 1, std::min(kMostTasks, chunks));
+    const int64_t tasks = tasks_for(macs, chunks);
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
       const int64_t t = static_cast<int64_t>(task);
       for (int64_t c = t * chunks / tasks; c < (t + 1) * chunks / tasks; ++c) {

@@ -62,7 +62,8 @@ struct Tile {
   int32_t* sums;                    // [rows][lanes], 64-byte aligned
 
   // What a kernel that `finishes` turns sums into, if not null: codes, with or without a residual, of a tame finish and
-  // for all lanes. Lane c of row r goes to y[r * pitch + c]; `residual` is laid out as y.
+  // for all lanes. Lane c of row r goes to y[r * pitch + c]; `residual` is laid out as y. Sums then start from the
+  // biases, which takes no time; so that they need no shift either, such a kernel has weights at the top of their bytes.
   const Finish* finish = nullptr;
   const uint8_t* residual = nullptr;
   uint8_t* y = nullptr;

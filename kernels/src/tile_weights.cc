@@ -90,6 +90,7 @@ void pack_dense(const Layer& layer, const TileKernel& kernel, const TileSteps& s
   const int64_t taps = g.kernel_h * g.kernel_w, per_channel = g.codes_per_channel();
   const int64_t per_group = g.out_per_group(), panels = ceil_div(per_group, kernel.lanes);
   const int64_t step_bytes = kernel.lanes * f.lane_bytes;
+  const int unit = kernel.finishes ? 1 << (8 - layer.weight_bits) : 1;
   for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
     for (int64_t step = 0; step < steps.steps; ++step) {
       for (int i = 0; i < f.depth; ++i) {
@@ -102,7 +103,7 @@ void pack_dense(const Layer& layer, const TileKernel& kernel, const TileSteps& s
           const bool exists = source.exists && within < per_group;
           const int64_t from = (group * per_group + within) * per_channel + source.channel * taps + tap;
           put(packed + panel * panel_bytes + (segment * steps.steps + step) * step_bytes, kernel.encoding, lane, i,
-              exists ? codes[static_cast<size_t>(from)] : int8_t{0});
+              exists ? static_cast<int8_t>(codes[static_cast<size_t>(from)] * unit) : int8_t{0});
         }
       }
     }
@@ -186,15 +187,20 @@ TileSteps::TileSteps(const Layer& layer, const TileKernel& kernel) {
   if (depthwise) segment_count = ceil_div(segment_count, 4) * 4;
 }
 
-std::vector<int64_t> TileSteps::segments(const Geometry& g, int64_t width, int64_t pixel_bytes) const {
-  std::vector<int64_t> offsets;
+void TileSteps::offsets(const Geometry& g, int64_t width, int64_t pixel_bytes, int64_t* segments) const {
+  int64_t* next = segments;
   for (int64_t row = 0; row < g.kernel_h; ++row) {
     for (int64_t column = 0; column < (row_segments ? 1 : g.kernel_w); ++column) {
-      offsets.push_back((row * g.dilation_h * width + column * g.dilation_w) * pixel_bytes);
+      *next++ = (row * g.dilation_h * width + column * g.dilation_w) * pixel_bytes;
     }
   }
-  while (static_cast<int64_t>(offsets.size()) < segment_count) offsets.push_back(offsets.back());
-  return offsets;
+  for (const int64_t last = next[-1]; next < segments + segment_count; ++next) *next = last;
+}
+
+std::vector<int64_t> TileSteps::segments(const Geometry& g, int64_t width, int64_t pixel_bytes) const {
+  std::vector<int64_t> segments(static_cast<size_t>(segment_count));
+  offsets(g, width, pixel_bytes, segments.data());
+  return segments;
 }
 
 std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,

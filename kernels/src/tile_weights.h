@@ -22,7 +22,8 @@ struct TileSteps {
   int64_t segment_count;
   int64_t steps;          // of a segment
 
-  // Byte offsets of the segments in an encoded image that is `width` pixels of `pixel_bytes` wide.
+  // Byte offsets of the segments in an encoded image that is `width` pixels of `pixel_bytes` wide: [segment_count].
+  void offsets(const Geometry& geometry, int64_t width, int64_t pixel_bytes, int64_t* segments) const;
   std::vector<int64_t> segments(const Geometry& geometry, int64_t width, int64_t pixel_bytes) const;
 };
 

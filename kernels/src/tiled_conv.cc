@@ -21,8 +21,9 @@ constexpr int64_t kEncodedBytes = 1 << 20;
 constexpr int64_t kCachedWeights = 256 << 10;
 // What it costs a position to begin and end a segment of table look-ups: short ones are better multiplied.
 constexpr double kRunCycles = 16;
-// Tasks of a call: enough to keep many threads busy to the end, few enough to cost nothing on one.
-constexpr int64_t kMostTasks = 16, kTaskMacs = 1 << 18, kTaskBytes = 1 << 14;
+constexpr int64_t kTaskBytes = 1 << 14;
+// As many lie in a call itself, without memory of their own.
+constexpr int64_t kFewSegments = 16;
 
 class TiledConv final : public Conv {
  public:
@@ -40,7 +41,7 @@ class TiledConv final : public Conv {
     const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack_tiles(layer, kernel, steps_, codes); });
     const int counted_from = f.is_table ? layer.x_min + kCentre : kernel.encoding == Encoding::kSigned ? 128 : 0;
-    constants_ = Constants(layer, codes, {counted_from, f.is_table}, groups_ * panels_ * kernel.lanes,
+    constants_ = Constants(layer, codes, {counted_from, f.is_table, kernel.finishes}, groups_ * panels_ * kernel.lanes,
                            [&](int64_t channel) {
                              const int64_t group = channel / group_channels_;
                              return group * panels_ * kernel.lanes + channel % group_channels_;
@@ -59,6 +60,7 @@ class TiledConv final : public Conv {
     unclipped.x_min = f.is_table ? layer.x_min : 0;
     unclipped.x_max = f.is_table ? std::max(layer.x_max, layer.x_zero_point) : 255;
     set_.encode(unclipped, zeros.data(), g.in_channels, 1, halo_.data());
+    halo_is_even_ = std::all_of(halo_.begin(), halo_.end(), [&](uint8_t byte) { return byte == halo_[0]; });
   }
 
   std::string path() const override { return std::string(name(set_.isa)) + " " + kernel_.name; }
@@ -95,13 +97,21 @@ class TiledConv final : public Conv {
       encoded_h = skips ? out_h : x.h + g.pad_top + g.pad_bottom;
       encoded_w = skips ? out_w : x.w + g.pad_left + g.pad_right;
       step_h = skips ? 1 : g.stride_h, step_w = skips ? 1 : g.stride_w;
-      segments = conv.steps_.segments(g, encoded_w, conv.encoder_.pixel_bytes());
+      if (conv.steps_.segment_count > kFewSegments) {
+        many_segments.resize(static_cast<size_t>(conv.steps_.segment_count));
+        segments = many_segments.data();
+      }
+      conv.steps_.offsets(g, encoded_w, conv.encoder_.pixel_bytes(), segments);
     }
+    Call(const Call&) = delete;  // segments points into it
+    Call& operator=(const Call&) = delete;
+
     const Input& input;
     const uint8_t* residual;
     uint8_t* y;
     int64_t out_h, out_w, encoded_h, encoded_w, step_h, step_w;
-    std::vector<int64_t> segments;
+    int64_t few_segments[kFewSegments], *segments = few_segments;
+    std::vector<int64_t> many_segments;
     const uint8_t* encoded = nullptr;
     int64_t first_image = 0, images = 0;
   };
@@ -111,31 +121,40 @@ class TiledConv final : public Conv {
     const int64_t row_bytes = call.encoded_w * encoder_.pixel_bytes();
     const int64_t tasks = std::clamp<int64_t>(rows * row_bytes / kTaskBytes, 1, std::min(kMostTasks, rows));
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
-      const int64_t t = static_cast<int64_t>(task);
-      for (int64_t row = t * rows / tasks; row < (t + 1) * rows / tasks; ++row) {
-        encode_row(call, row / call.encoded_h, row % call.encoded_h, encoded + row * row_bytes);
-      }
+      const int64_t t = static_cast<int64_t>(task), first = t * rows / tasks;
+      encode_rows(call, first, (t + 1) * rows / tasks, encoded + first * row_bytes);
     });
   }
 
-  void encode_row(const Call& call, int64_t image, int64_t row, uint8_t* out) const {
+  // Padding at the right end of a row and before the next one is filled in together.
+  void encode_rows(const Call& call, int64_t first, int64_t last, uint8_t* out) const {
     const Geometry& g = geometry_;
     const bool skips = compact_;
-    const int64_t y = skips ? row * g.stride_h : row - g.pad_top;
-    if (y < 0 || y >= call.input.h) {
-      fill(out, call.encoded_w);
-      return;
+    const int64_t c = g.in_channels, width = skips ? call.encoded_w : call.input.w;
+    int64_t image = call.first_image + first / call.encoded_h, row = first % call.encoded_h, padding = 0;
+    for (int64_t left = last - first; left > 0; --left) {
+      const int64_t y = skips ? row * g.stride_h : row - g.pad_top;
+      if (y < 0 || y >= call.input.h) {
+        padding += call.encoded_w;
+      } else {
+        out = fill(out, padding + g.pad_left);
+        const uint8_t* x = call.input.data + (image * call.input.h + y) * call.input.w * c;
+        set_.encode(encoder_, x, c * (skips ? g.stride_w : 1), width, out);
+        out += width * encoder_.pixel_bytes();
+        padding = g.pad_right;
+      }
+      if (++row == call.encoded_h) row = 0, ++image;
     }
-    const int64_t pixel = encoder_.pixel_bytes(), c = g.in_channels;
-    const uint8_t* x = call.input.data + ((call.first_image + image) * call.input.h + y) * call.input.w * c;
-    const int64_t width = skips ? call.encoded_w : call.input.w;
-    out = fill(out, g.pad_left);
-    set_.encode(encoder_, x, c * (skips ? g.stride_w : 1), width, out);
-    fill(out + width * pixel, g.pad_right);
+    fill(out, padding);
   }
 
   // Padding from `out` on; where it ends.
   uint8_t* fill(uint8_t* out, int64_t pixels) const {
+    if (halo_is_even_) {
+      const size_t bytes = static_cast<size_t>(pixels) * halo_.size();
+      std::memset(out, halo_[0], bytes);
+      return out + bytes;
+    }
     for (; pixels > 0; --pixels, out += halo_.size()) std::memcpy(out, halo_.data(), halo_.size());
     return out;
   }
@@ -145,7 +164,7 @@ class TiledConv final : public Conv {
     const int64_t tiles = ceil_div(positions, kernel_.rows);
     const int64_t panels = groups_ * panels_, work = tiles * panels;
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
-    const int64_t tasks = std::clamp<int64_t>(macs / kTaskMacs, 1, std::min(kMostTasks, work));
+    const int64_t tasks = tasks_for(macs, work);
     const bool panels_inside = panels * weights_->panel_bytes <= kCachedWeights;
     // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted
     const int64_t height = positions / tiles, higher = positions % tiles;
@@ -218,7 +237,7 @@ class TiledConv final : public Conv {
     const uint8_t* residual = call.residual ? call.residual + output : nullptr;
     uint8_t* y = call.y + output * element_size_;
     const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
-    Tile tile{at.rows_at, call.segments.data(), steps_.segment_count, steps_.steps, weights, weights_->run_steps,
+    Tile tile{at.rows_at, call.segments, steps_.segment_count, steps_.steps, weights, weights_->run_steps,
               weights + weights_->starts_at, sums};
     const bool finishes = kernel_.finishes && finish.is_tame && finish.kind != OutputKind::kNumbers;
     if (finishes && channels == kernel_.lanes) {
@@ -242,6 +261,7 @@ class TiledConv final : public Conv {
   Constants constants_;
   std::vector<Finish> finishes_;  // of each panel
   std::vector<uint8_t> halo_;   // an encoded pixel of padding
+  bool halo_is_even_ = false;   // of one byte, as it mostly is
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ DQMQ_TEST(random, tasks_in_any_order_on_any_thread) {
   for (int i = 0; i < 60; ++i) {
     Case c;
     draw(c, random, 90);
-    c.h += 10, c.w += 10;  // enough work for many tasks
+    c.h += 16, c.w += 16;  // enough work for many tasks
     fill(c, random);
     if (drawn()) expect_all_equal(c, threads);
   }

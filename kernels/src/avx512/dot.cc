@@ -65,8 +65,7 @@ struct Codes {
 template <bool adds, int vectors, int rows>
 inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const __m512i (&sums)[rows][vectors]) {
   constexpr int total = rows * vectors;
-  const Requantize<true, true> requantize(*tile.finish);
-  const int32_t* bias = tile.finish->bias;
+  const Requantize<true, false> requantize(*tile.finish);
   const float* factor = tile.finish->factor;
 #pragma GCC unroll 8
   for (int at = 0; at < total; at += 4) {
@@ -75,7 +74,7 @@ inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const 
     for (int i = 0; i < 4; ++i) {
       if (at + i >= total) continue;
       const int row = (at + i) / vectors, v = (at + i) % vectors;
-      rounded[i] = requantize.rounded(requantize.scaled(sums[row][v], bias + 16 * v, factor + 16 * v));
+      rounded[i] = requantize.rounded(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[row][v]), _mm512_loadu_ps(factor + 16 * v)));
     }
     const Codes<vectors, 4> four(tile.pitch, at);
     const Codes<vectors, total % 4> rest(tile.pitch, at);
@@ -88,11 +87,13 @@ inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const 
 
 template <int vectors, int rows>
 void dot_exactly(const Tile& tile) {
+  alignas(64) static constexpr int32_t kZeros[16 * vectors] = {};
+  const int32_t* start = tile.finish != nullptr ? tile.finish->bias : kZeros;
   __m512i sums[rows][vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 6
-    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_setzero_si512();
+    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_loadu_si512(start + 16 * v);
   }
   const uint8_t* weights = tile.weights;
   for (int64_t segment = 0; segment < tile.segment_count; ++segment) {

@@ -25,7 +25,7 @@ from dqmq_deploy.export.run import export
 from dqmq_deploy.report.accuracy import accuracy_table, adaptive_right
 from dqmq_deploy.report.environment import environment
 from dqmq_deploy.report.outcomes import Outcomes
-from dqmq_deploy.routing import evidence_of
+from dqmq_deploy.routing import answers_after, evidence_of
 from dqmq_deploy.runtime.dispatcher import MICRO_BATCH
 from dqmq_deploy.runtime.sessions import Sessions
 from dqmq_deploy.train.data import open_dataset, require_same_classes
@@ -47,6 +47,7 @@ def outcomes(bundle: Bundle, images: Pixels, labels: npt.NDArray[np.int64]) -> O
     return Outcomes(
         p_right=p_right,
         predicted=logits.argmax(axis=2),
+        after=answers_after(logits),
         score=evidence.score,
         baseline_predicted={},
         truth=labels,

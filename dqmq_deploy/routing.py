@@ -3,12 +3,9 @@
 Two ways, and one knob for both, the *price*: accuracy one is willing to give up per unit of cost.
 
     route      the estimator foretells p_right of every configuration; the image goes to  argmax p_right - price x cost
-    escalate   the ``first`` configuration answers; where its score is below ``threshold``, ``last`` looks again and
-               has the last word. With ``skip`` above 0 the estimator is asked before: where it gives ``first`` a
-               smaller chance than that, the image goes to ``last`` at once.
-
-Both answers together, by the mean of their log-softmax, were tried and dropped: configurations that share weights err
-alike (models/ablation.md).
+    escalate   the ``first`` configuration answers; where its score is below ``threshold``, ``last`` looks again, and
+               its answer counts together with a little of the first one. With ``skip`` above 0 the estimator is asked
+               before: where it gives ``first`` a smaller chance than that, the image goes to ``last`` at once.
 
 Plain NumPy: what training calibrates, export records, serving does and the report tells is one code. Symbols: N images,
 K configurations by rising cost, C classes.
@@ -18,6 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+MEMORY = 0.15
+"""How much of the first answer counts beside the last one, as a share of their mean log-softmax.
+
+Half would be too much: configurations that share weights err alike, and the last sees more (models/ablation.md).
+"""
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
@@ -44,6 +47,35 @@ def top_score(logits: Floats) -> npt.NDArray[np.float32]:
     """
     shifted = np.asarray(logits, np.float32) - logits.max(axis=-1, keepdims=True)
     return np.asarray(1 / np.exp(shifted).sum(axis=-1), np.float32)
+
+
+def together(first: Floats, last: Floats) -> npt.NDArray[np.float32]:
+    """The logits ``[..., C]`` that count after an image escalated from logits ``first`` to logits ``last``.
+
+    >>> together(np.float32([5, 0]), np.float32([0, 0.1])).argmax().item()
+    0
+    >>> together(np.float32([5, 0]), np.float32([0, 2])).argmax().item()
+    1
+    """
+    return np.asarray(MEMORY * _log_softmax(first) + (1 - MEMORY) * _log_softmax(last), np.float32)
+
+
+def _log_softmax(logits: Floats) -> Floats:
+    shifted: Floats = np.asarray(logits, np.float32) - logits.max(axis=-1, keepdims=True)
+    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return found
+
+
+def answers_after(logits: Floats) -> npt.NDArray[np.int64]:
+    """The class that counts after escalating from each configuration to each dearer one, int64 ``[N, K, K]``.
+
+    ``logits`` are ``[N, K, C]``. On and below the diagonal, where nothing escalates, stands the latter's own answer.
+    """
+    alone = logits.argmax(axis=-1)
+    found = np.repeat(alone[:, np.newaxis], logits.shape[1], axis=1).astype(np.int64)
+    for first, last in zip(*np.triu_indices(logits.shape[1], 1), strict=True):
+        found[:, first, last] = together(logits[:, first], logits[:, last]).argmax(axis=-1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -80,11 +112,27 @@ class Evidence:
     p_right: npt.NDArray[np.floating]  # [N, K], the estimator's word
     score: npt.NDArray[np.floating]  # [N, K], softmax of each configuration's answer
     right: npt.NDArray[np.bool_]  # [N, K], whether it is
+    right_after: npt.NDArray[np.bool_] | None = None  # [N, K, K], after escalating; None: the last word alone counts
+
+    def after(self, first: int, last: int) -> Bools:
+        """Whether the answer is right after escalating from ``first`` to ``last``, bool ``[N]``."""
+        return self.right[:, last] if self.right_after is None else self.right_after[:, first, last]
+
+    def take(self, rows: npt.NDArray[np.intp] | slice) -> "Evidence":
+        """That of some of the images."""
+        after = None if self.right_after is None else self.right_after[rows]
+        return Evidence(self.p_right[rows], self.score[rows], self.right[rows], after)
 
 
 def evidence_of(p_right: Floats, logits: Floats, labels: npt.NDArray[np.integer]) -> Evidence:
     """The evidence in ``logits`` ``[N, K, C]`` of images with ``labels`` ``[N]`` and the estimator's ``p_right``."""
-    return Evidence(np.asarray(p_right), top_score(logits), np.asarray(logits.argmax(-1) == labels[:, np.newaxis]))
+    truth = np.asarray(labels)[:, np.newaxis]
+    return Evidence(
+        np.asarray(p_right),
+        top_score(logits),
+        np.asarray(logits.argmax(-1) == truth),
+        np.asarray(answers_after(logits) == truth[:, np.newaxis]),
+    )
 
 
 @dataclass(frozen=True)
@@ -104,7 +152,8 @@ def run_cascade(cascade: Cascade, evidence: Evidence, cost: Floats, estimator_co
     first, last = cascade.first, cascade.last
     skipped = cascade.skipped(evidence.p_right)
     again = ~skipped & cascade.escalated(evidence.score[:, first])
-    right = np.where(skipped | again, evidence.right[:, last], evidence.right[:, first])
+    right = np.where(skipped, evidence.right[:, last], evidence.right[:, first])
+    right = np.where(again, evidence.after(first, last), right)
     spent = np.where(skipped, cost[last], cost[first] + again * cost[last])
     return Outcome(right, spent + (estimator_cost if cascade.asks_estimator else 0.0))
 
@@ -141,7 +190,7 @@ def best_cascade(
         alone = evidence.right[order, first].astype(np.float64)
         for last in range(first, count) if pair is None else pair[1:]:
             direct = evidence.right[order, last] - price * cost[last]
-            gain = direct - alone
+            gain = evidence.after(first, last)[order] - price * cost[last] - alone
             stay = alone - price * cost[first]
             for skip in lines if last > first else lines[:1]:
                 skipped = (chances < skip)[order]

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from dqmq_deploy import routing
 from dqmq_deploy.routing import (
+    MEMORY,
     Cascade,
     Evidence,
     Outcome,
@@ -20,6 +21,7 @@ from dqmq_deploy.routing import (
     evidence_of,
     run_cascade,
     run_route,
+    together,
     top_score,
 )
 
@@ -35,7 +37,8 @@ def evidence(seed: int, images: int = 30, configurations: int = 3, kind: npt.DTy
     clear = rng.random((images, 1))
     score = np.clip(clear + rng.normal(0, 0.2, (images, configurations)), 1 / 3, 1).astype(kind)
     p_right = np.clip(clear + rng.normal(0, 0.2, (images, configurations)), 0, 1).astype(kind)
-    return Evidence(p_right, score, rng.random((images, configurations)) < clear)
+    right = rng.random((images, configurations)) < clear
+    return Evidence(p_right, score, right, rng.random((images, configurations, configurations)) < clear[:, np.newaxis])
 
 
 def costs(seed: int, configurations: int = 3) -> npt.NDArray[np.float64]:
@@ -93,6 +96,34 @@ def test_evidence_holds_scores_and_who_is_right(seed: int) -> None:
     found = evidence_of(rng.random((12, 3)), logits, labels)
     assert np.array_equal(found.right, logits.argmax(axis=2) == labels[:, None])
     np.testing.assert_allclose(found.score, top_score(logits), rtol=1e-6)
+    for first in range(3):
+        for last in range(first + 1, 3):
+            expected = together(logits[:, first], logits[:, last]).argmax(axis=1) == labels
+            assert np.array_equal(found.after(first, last), expected)
+        assert np.array_equal(found.after(first, first), found.right[:, first])
+    some = found.take(slice(2, 5))
+    assert np.array_equal(some.after(0, 2), found.after(0, 2)[2:5]) and np.array_equal(some.right, found.right[2:5])
+
+
+@given(arrays(np.float32, (2, 7, 4), elements=st.floats(-50, 50, width=32)))
+def test_the_last_answer_counts_most(logits: npt.NDArray[np.float32]) -> None:
+    """The weighted mean of log-softmax, for one image as for many; two that say the same agree."""
+    first, last = logits
+    exact = np.float64(logits) - np.log(np.exp(np.float64(logits)).sum(axis=-1, keepdims=True))
+    expected = MEMORY * exact[0] + (1 - MEMORY) * exact[1]
+    np.testing.assert_allclose(together(first, last), expected, atol=1e-3)
+    assert np.array_equal(together(last, last).argmax(axis=-1), last.argmax(axis=-1))
+    one = together(first[3], last[3])
+    assert np.array_equal(one, together(first, last)[3])
+    assert 0 < MEMORY < 0.5
+
+
+def test_evidence_that_does_not_know_what_comes_after() -> None:
+    """Then the last word alone counts."""
+    found = evidence(3)
+    plain = Evidence(found.p_right, found.score, found.right)
+    assert np.array_equal(plain.after(0, 2), found.right[:, 2])
+    assert plain.take(slice(0, 4)).right_after is None
 
 
 @given(SEEDS, st.floats(0, 1.1), st.floats(0, 1))
@@ -105,7 +136,7 @@ def test_costs_of_a_cascade_image_by_image(seed: int, threshold: float, skip: fl
         if float(found.p_right[image, 0]) < skip:
             right, spent = found.right[image, 2], cost[2]
         elif float(found.score[image, 0]) < threshold:
-            right, spent = found.right[image, 2], cost[0] + cost[2]
+            right, spent = found.after(0, 2)[image], cost[0] + cost[2]
         else:
             right, spent = found.right[image, 0], cost[0]
         assert outcome.right[image] == right

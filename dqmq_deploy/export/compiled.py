@@ -152,10 +152,17 @@ def _compiled(content: dict[str, Any]) -> Compiled:
         estimator=estimator,
         calibration_images=content["calibration"]["images"].numpy(),
         calibration_labels=content["calibration"]["labels"].numpy(),
-        evidence=Evidence(*(content["curve"][part].numpy() for part in ("p_right", "score", "right"))),
+        evidence=_evidence(content["curve"]),
         float_state=content.get("float_state"),
         notes=content.get("notes", {}),
     )
+
+
+def _evidence(curve: dict[str, torch.Tensor]) -> Evidence:
+    """That of a checkpoint; an older one does not know what is right after escalating."""
+    after = curve.get("right_after")
+    p_right, score, right = (curve[part].numpy() for part in ("p_right", "score", "right"))
+    return Evidence(p_right, score, right, None if after is None else after.numpy())
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[np.float32]:

@@ -115,19 +115,15 @@ def told_by_halves(
     count = len(evidence.score)
     right, spent = np.zeros(count, np.bool_), np.zeros(count)
     for half in (0, 1):
-        fitted = _rows(evidence, slice(1 - half, None, 2)) if count > 1 else evidence
+        fitted = evidence.take(slice(1 - half, None, 2)) if count > 1 else evidence
         found = run_cascade(
             best_cascade(fitted, cost, estimator_cost, price, pair=pair),
-            _rows(evidence, slice(half, None, 2)),
+            evidence.take(slice(half, None, 2)),
             cost,
             estimator_cost,
         )
         right[half::2], spent[half::2] = found.right, found.cost
     return Outcome(right, spent)
-
-
-def _rows(evidence: Evidence, rows: slice) -> Evidence:
-    return Evidence(evidence.p_right[rows], evidence.score[rows], evidence.right[rows])
 
 
 def _shares(index: npt.NDArray[np.intp], count: int) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dqmq_deploy.errors import DataError, ImageError
 from dqmq_deploy.images import decode, find_images
 from dqmq_deploy.report.runners import Pixels, Runner
-from dqmq_deploy.routing import Evidence, top_score
+from dqmq_deploy.routing import Evidence, answers_after, top_score
 
 CHUNK = 32
 """Images that are in memory at a time."""
@@ -26,6 +26,7 @@ class Outcomes:
 
     p_right: npt.NDArray[np.float32]  # [images, K], the estimator's word
     predicted: npt.NDArray[np.int64]  # [images, K]
+    after: npt.NDArray[np.int64]  # [images, K, K], what counts after escalating
     score: npt.NDArray[np.float32]  # [images, K], softmax of the predicted class
     baseline_predicted: dict[str, npt.NDArray[np.int64]]  # each [images]
     truth: npt.NDArray[np.int64] | None  # [images], None without labels
@@ -37,7 +38,8 @@ class Outcomes:
     def evidence(self) -> Evidence:
         """What the images say of every way to dispatch; needs labels."""
         assert self.truth is not None
-        return Evidence(self.p_right, self.score, self.predicted == self.truth[:, np.newaxis])
+        truth = self.truth[:, np.newaxis]
+        return Evidence(self.p_right, self.score, self.predicted == truth, self.after == truth[:, np.newaxis])
 
 
 def labels_from_folders(root: Path, paths: Sequence[Path], classes: Sequence[str], mode: str) -> list[int] | None:
@@ -88,7 +90,7 @@ def collect(
     kept: list[int] = []
     unreadable: list[str] = []
     decode_ms: list[float] = []
-    p_right, predicted, score = [], [], []
+    p_right, predicted, after, score = [], [], [], []
     baseline_predicted: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in baselines}
     every = -(-len(paths) // SAMPLE)
     sample: list[Pixels] = []
@@ -98,6 +100,7 @@ def collect(
         p_right.append(estimator.run(estimator.prepare(pixels)))
         logits = np.stack([runner.run(runner.prepare(pixels)) for runner in configurations], axis=1)
         predicted.append(logits.argmax(axis=2))
+        after.append(answers_after(logits))
         score.append(top_score(logits))
         for name, runner in baselines.items():
             baseline_predicted[name].append(runner.run(runner.prepare(pixels)).argmax(axis=1))
@@ -108,6 +111,7 @@ def collect(
     return Outcomes(
         p_right=np.concatenate(p_right),
         predicted=np.concatenate(predicted),
+        after=np.concatenate(after),
         score=np.concatenate(score),
         baseline_predicted={name: np.concatenate(parts) for name, parts in baseline_predicted.items()},
         truth=None if truth is None else np.array([truth[index] for index in kept], np.int64),

@@ -2,6 +2,7 @@
 
     escalate   image -> decode -> [estimator, if the cascade asks it] -> first -> sure enough? ----------> Prediction
                                         └── no chance ────────────────────────> last <─ no ┘ -----------> Prediction
+                                                                 (with a little of what first said)
     route      image -> decode -> estimator -> p_right -> argmax(p_right - price * cost) -> that graph -> Prediction
 
 One image takes the short way, batches of one. Many images go through each graph together.
@@ -19,7 +20,7 @@ from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import ImageError, InputError
 from dqmq_deploy.images import Pixels, Source, decode
-from dqmq_deploy.routing import Cascade, choose
+from dqmq_deploy.routing import Cascade, choose, together
 from dqmq_deploy.runtime.prediction import Prediction
 from dqmq_deploy.runtime.price import check_price, graphs_of, price_for_accuracy, price_for_latency
 from dqmq_deploy.runtime.sessions import Floats, Sessions
@@ -35,7 +36,7 @@ class Task:
     """A decoded image on its way: ``route`` is the configuration that it sees next.
 
     Of ``cascade`` that may be the first, whose answer decides what happens; any other answer ends the way.
-    ``escalated``: the first has answered already.
+    ``first_logits``: the first has answered already, and this is what it said.
     """
 
     pixels: Pixels
@@ -45,7 +46,12 @@ class Task:
     decode_ms: float
     estimator_ms: float
     graph_ms: float = 0.0
-    escalated: bool = False
+    first_logits: Floats | None = None
+
+    @property
+    def escalated(self) -> bool:
+        """Whether the first configuration was not trusted."""
+        return self.first_logits is not None
 
     @property
     def onward(self) -> int | None:
@@ -177,7 +183,7 @@ class Dispatcher:
         escalated = cascade is not None and route == cascade.first < cascade.last and score < cascade.threshold
         if escalated:
             route = cascade.last  # type: ignore[union-attr]
-            best, score = _winner(self._sessions.logits(route, pixels)[0])
+            best, score = _winner(together(logits, self._sessions.logits(route, pixels)[0]))
         end = time.perf_counter()
         chances = () if p_right is None else tuple(p_right.tolist())
         return Prediction(
@@ -250,6 +256,9 @@ class Dispatcher:
         start = time.perf_counter()
         route = tasks[0].route
         logits = self._sessions.logits(route, np.stack([task.pixels for task in tasks]))
+        for row, task in enumerate(tasks):
+            if task.first_logits is not None:
+                logits[row] = together(task.first_logits, logits[row])
         best, scores = _winners(logits)
         graph_ms = 1e3 * (time.perf_counter() - start) / len(tasks)
         found: list[Prediction | Task] = []
@@ -260,7 +269,8 @@ class Dispatcher:
                 last = task.cascade.last
                 found.append(
                     Task(
-                        task.pixels, last, task.cascade, task.p_right, task.decode_ms, task.estimator_ms, spent_ms, True
+                        task.pixels, last, task.cascade, task.p_right, task.decode_ms, task.estimator_ms, spent_ms,
+                        logits[row],
                     )
                 )  # fmt: skip
                 continue

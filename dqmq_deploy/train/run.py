@@ -244,6 +244,7 @@ class _Run:
                 "p_right": torch.from_numpy(finished.evidence.p_right).half(),
                 "score": torch.from_numpy(finished.evidence.score).half(),
                 "right": torch.from_numpy(finished.evidence.right),
+                "right_after": torch.from_numpy(finished.evidence.right_after),
             },
             "notes": finished.notes,
             "policy": self.trainer.policy.state_dict(),

@@ -13,7 +13,7 @@ from PIL import Image
 import dqmq_deploy
 from dqmq_deploy import Bundle, Dispatcher, Prediction
 from dqmq_deploy.errors import ImageError, InputError
-from dqmq_deploy.routing import top_score
+from dqmq_deploy.routing import together, top_score
 from dqmq_deploy.runtime.sessions import Sessions
 from tests.tiny_bundle import BITS, CLASSES, HEIGHT, WIDTH, pictures, reference_logits, reference_p_right
 
@@ -149,7 +149,7 @@ def test_escalation_against_numpy(escalating_bundle: Bundle, price: float) -> No
         first, last = (reference_logits(picture[np.newaxis], bits[k])[0] for k in (cascade.first, cascade.last))
         skips = bool(p_right[cascade.first] < cascade.skip)
         again = not skips and bool(top_score(first) < cascade.threshold)
-        logits = last if skips or again else first
+        logits = last if skips else together(first, last) if again else first
         found = dispatcher(picture)
         ways.add((skips, again))
         assert (found.config, found.escalated) == (list(BITS)[cascade.last if skips or again else cascade.first], again)

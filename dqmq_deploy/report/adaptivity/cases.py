@@ -15,7 +15,7 @@ from dqmq_deploy.report.adaptivity.collect import Answers, Labelled
 from dqmq_deploy.report.adaptivity.compare import CASCADE, ROUTER, TRIAL, Rivals
 from dqmq_deploy.report.adaptivity.grid import by_group, changed, grid
 from dqmq_deploy.report.adaptivity.protocol import Protocol
-from dqmq_deploy.report.adaptivity.settings import Fold, part
+from dqmq_deploy.report.adaptivity.settings import Fold
 from dqmq_deploy.report.adaptivity.ways import Point, turns
 from dqmq_deploy.report.runners import Pixels
 from dqmq_deploy.routing import choose
@@ -40,14 +40,12 @@ def where_it_pays(
     names = [way.name for way in every.statics]
     best = names.index(every.best.name)
     setting = _setting(every)
-    seen = _seen(found, folds, every.default, setting.index)
-    rows = np.arange(len(seen))
-    ours, theirs = found.evidence.right[rows, seen], found.evidence.right[:, best]
+    predicted = _answers(found, folds, every.default, setting.index)
+    ours, theirs = predicted == images.truth, found.evidence.right[:, best]
     right: dict[str, npt.NDArray[np.floating]] = {
         name: way.points[0].right for name, way in zip(names, every.statics, strict=True)
     }
     right["adaptive"] = ours.astype(float)
-    predicted = found.predicted[rows, seen]
     gained, lost = changed(ours, theirs, SHOWN, seed)
 
     def shown(chosen: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -82,19 +80,20 @@ def _setting(every: Rivals) -> Point:
     return next((point for point in reversed(points) if point.ms <= every.best.fastest), points[0])
 
 
-def _seen(found: Answers, folds: Sequence[Fold], default: str, index: int) -> npt.NDArray[np.intp]:
-    """Which configuration has the last word on each image at a setting, ``[N]``."""
-    seen = np.zeros(len(found.kind), np.intp)
+def _answers(found: Answers, folds: Sequence[Fold], default: str, index: int) -> npt.NDArray[np.int64]:
+    """The class that each image is given at a setting, ``[N]``."""
+    answers = np.zeros(len(found.kind), np.int64)
     for fold in folds:
-        some = part(found.evidence, fold.rows)
+        some = found.evidence.take(fold.rows)
         if default == ROUTER:
-            last = choose(some.p_right, fold.settings.route_cost, fold.settings.prices[index])
+            first = last = choose(some.p_right, fold.settings.route_cost, fold.settings.prices[index])
         else:
             cascade = fold.settings.of({TRIAL: "trials", CASCADE: "cascades"}[default])[index]
             skipped, again = turns(cascade, some)
             last = np.where(skipped | again, cascade.last, cascade.first)
-        seen[fold.rows] = last
-    return seen
+            first = np.where(again, cascade.first, last)
+        answers[fold.rows] = found.after[fold.rows, first, last]
+    return answers
 
 
 def thumbnail(picture: Pixels) -> str:

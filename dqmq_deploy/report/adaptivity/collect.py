@@ -13,7 +13,7 @@ from dqmq_deploy.images import decode, find_images
 from dqmq_deploy.report.adaptivity.protocol import Protocol, spoil
 from dqmq_deploy.report.outcomes import labels_from_folders
 from dqmq_deploy.report.runners import OnnxRunner, Pixels
-from dqmq_deploy.routing import Evidence, top_score
+from dqmq_deploy.routing import Evidence, answers_after, top_score
 
 CHUNK = 64
 """Images that are in memory at a time."""
@@ -69,6 +69,7 @@ class Answers:
 
     evidence: Evidence
     predicted: Ints  # [N, K], the class that each configuration answers
+    after: Ints  # [N, K, K], the class that counts after escalating
     kind: Ints  # [N], a position in KINDS
     severity: Ints  # [N]
 
@@ -86,21 +87,22 @@ def collect(
         OnnxRunner(bundle.file(path), 1, manifest.image_quant)
         for path in (manifest.estimator.graph, *(entry.graph for entry in manifest.configurations))
     )
-    p_right, score, predicted, kinds, severities = [], [], [], [], []
+    p_right, score, predicted, after, kinds, severities = [], [], [], [], [], []
     for rows in _chunks(len(images.names)):
         pixels, kind, severity = images.spoilt(rows, protocol, seed)
         p_right.append(estimator.run(estimator.prepare(pixels)))
         logits = np.stack([runner.run(runner.prepare(pixels)) for runner in configurations], axis=1)
         score.append(top_score(logits))
         predicted.append(logits.argmax(axis=2).astype(np.int64))
+        after.append(answers_after(logits))
         kinds.append(kind)
         severities.append(severity)
         tick((rows[-1] + 1) / len(images.names))
-    found = np.concatenate(predicted)
-    right = found == images.truth[:, None]
+    found, found_after, truth = np.concatenate(predicted), np.concatenate(after), images.truth[:, None]
     return Answers(
-        Evidence(np.concatenate(p_right), np.concatenate(score), right),
+        Evidence(np.concatenate(p_right), np.concatenate(score), found == truth, found_after == truth[:, None]),
         found,
+        found_after,
         np.concatenate(kinds),
         np.concatenate(severities),
     )

@@ -65,7 +65,7 @@ def by_halves(evidence: Evidence, times: Times, track: npt.NDArray[np.int64], se
     if not first.any():
         raise InputError("expected images of at least two tracks: one half is judged by what fits the other")
     halves = [np.flatnonzero(first[track]), np.flatnonzero(~first[track])]
-    return [Fold(rows, calibrate(part(evidence, others), times)) for rows, others in (halves, halves[::-1])]
+    return [Fold(rows, calibrate(evidence.take(others), times)) for rows, others in (halves, halves[::-1])]
 
 
 def for_all(settings: Settings, images: int) -> list[Fold]:
@@ -82,8 +82,3 @@ def as_bundled(folds: Sequence[Fold], manifest: Manifest) -> list[Fold]:
     return [
         Fold(fold.rows, replace(fold.settings, prices=prices, route_cost=cost, cascades=cascades)) for fold in folds
     ]
-
-
-def part(evidence: Evidence, rows: npt.NDArray[np.intp]) -> Evidence:
-    """Some of the images."""
-    return Evidence(evidence.p_right[rows], evidence.score[rows], evidence.right[rows])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.report.adaptivity.settings import Fold, Settings, Times, part
+from dqmq_deploy.report.adaptivity.settings import Fold, Settings, Times
 from dqmq_deploy.routing import Cascade, Evidence, Outcome, choose, run_cascade, run_route
 
 Shares = npt.NDArray[np.float64]
@@ -119,8 +119,9 @@ def random_cascades(evidence: Evidence, times: Times, folds: Sequence[Fold], kin
     def run(some: Evidence, settings: Settings, index: int) -> tuple[Shares, Shares]:
         cascade = settings.of(kind)[index]
         skipped, again = turns(cascade, some)
-        share = float((skipped | again).mean())
-        right = share * some.right[:, cascade.last] + (1 - share) * some.right[:, cascade.first]
+        at_once, twice = float(skipped.mean()), float(again.mean())
+        right = (1 - at_once - twice) * some.right[:, cascade.first] + at_once * some.right[:, cascade.last]
+        right = right + twice * some.after(cascade.first, cascade.last)
         spent = run_cascade(cascade, some, times.graph, times.estimator).cost.mean()
         return right, np.full(len(right), spent)
 
@@ -183,7 +184,7 @@ def _points(evidence: Evidence, times: Times, folds: Sequence[Fold], run: Run, c
     images = len(evidence.score)
     right, spent = np.zeros((count, images)), np.zeros((count, images))
     for fold in folds:
-        some = part(evidence, fold.rows)
+        some = evidence.take(fold.rows)
         for index in range(count):
             found = run(some, fold.settings, index)
             answers, cost = (found.right, found.cost) if isinstance(found, Outcome) else found

@@ -5,7 +5,7 @@ import pytest
 
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import InputError
-from dqmq_deploy.report.adaptivity.settings import Times, as_bundled, by_halves, calibrate, for_all, part
+from dqmq_deploy.report.adaptivity.settings import Times, as_bundled, by_halves, calibrate, for_all
 from dqmq_deploy.routing import Evidence
 from tests.report.adaptivity.evidences import TIMES, simulated
 from tests.tiny_bundle import BITS, PRICES
@@ -32,7 +32,7 @@ def test_the_judged_images_have_no_say_in_their_thresholds() -> None:
     again, moved = by_halves(other, TIMES, np.arange(400), seed=0)
     assert again.settings.cascades == first.settings.cascades and again.settings.trials == first.settings.trials
     assert moved.settings.cascades != second.settings.cascades
-    assert calibrate(part(evidence, second.rows), TIMES).cascades == first.settings.cascades
+    assert calibrate(evidence.take(second.rows), TIMES).cascades == first.settings.cascades
 
 
 def test_trials_do_without_the_estimator() -> None:

@@ -120,7 +120,7 @@ def measure(checkpoint: Path, data: Path, seed: int) -> dict[str, Any]:
         tables = [accuracy_table(found, manifest, price, seed) for found in (plain, degraded)]
         assert tables[0] is not None and tables[1] is not None
         return {
-            "data": data.name,
+            "data": data.name if data.exists() else "/".join(data.parts[-2:]),  # or a folder in an archive
             "as_it_is": summary(tables[0]),
             "mixed": summary(tables[1]),
             "mixed_by_kind": by_kind(degraded, kind, names),

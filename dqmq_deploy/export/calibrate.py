@@ -4,7 +4,8 @@ Ways are compared by their accuracy over mean time, averaged over mean times fro
 dearest's, with a paired 95 % interval.
 
 - The default policy is ``escalate``, which mostly does without the estimator, unless ``route`` is surely better.
-- The default price is the highest whose accuracy is within 0.2 points of the best on the default policy's curve.
+- The default price is the highest whose accuracy is within 0.2 points of the best configuration's, or of the best on the
+  default policy's curve where all of that is below.
 - Where the default policy is not surely better than fixed configurations, mixed by chance to the same mean time, a note
   says so; another where the default price leaves all images to one configuration.
 """
@@ -20,7 +21,7 @@ from dqmq_deploy.routing import Evidence, Outcome
 from dqmq_deploy.worth import Gain, mean_gain, over_budgets, static_outcomes
 
 TOLERANCE = 0.002
-"""Accuracy that the default price may give up against the best."""
+"""Accuracy that the default price may give up against the best configuration."""
 
 BUDGETS = 20
 """Mean times at which policies are compared."""
@@ -40,14 +41,14 @@ def calibrate(evidence: Evidence, expenses: Expenses) -> Calibration:
     """Both policies' curves, the defaults, and a note where adapting does not pay."""
     escalate, route = calibrate_escalation(evidence, expenses), calibrate_route(evidence, expenses)
     chosen = route if _gain(route.outcomes, escalate.outcomes, expenses).is_sure else escalate
-    price = default_price(chosen.policy)
+    price = default_price(chosen.policy, float(evidence.right.mean(axis=0).max()))
     notes = [*_pays(chosen, evidence, expenses), *_adapts(chosen.policy, price)]
     return Calibration([escalate.policy, route.policy], chosen.policy.name, price, notes)
 
 
-def default_price(policy: PolicyEntry) -> float:
-    """The highest price whose accuracy is within :data:`TOLERANCE` of the best on the curve."""
-    least = max(point.accuracy for point in policy.curve) - TOLERANCE
+def default_price(policy: PolicyEntry, best_static: float) -> float:
+    """The highest price whose accuracy is within :data:`TOLERANCE` of ``best_static`` or, if less, the curve's best."""
+    least = min(best_static, max(point.accuracy for point in policy.curve)) - TOLERANCE
     return max(point.price for point in policy.curve if point.accuracy >= least)
 
 

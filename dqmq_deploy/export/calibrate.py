@@ -4,8 +4,8 @@ Ways are compared by their accuracy over mean time, averaged over mean times fro
 dearest's, with a paired 95 % interval.
 
 - The default policy is ``escalate``, which mostly does without the estimator, unless ``route`` is surely better.
-- The default price is the highest whose accuracy is within 0.2 points of the best configuration's, or of the best on the
-  default policy's curve where all of that is below.
+- The default price is the highest whose accuracy is within 0.2 points of the best configuration's or, where all of the
+  default policy's curve is below, of the best on it.
 - Where the default policy is not surely better than fixed configurations, mixed by chance to the same mean time, a note
   says so; another where the default price leaves all images to one configuration.
 """

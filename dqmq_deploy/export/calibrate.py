@@ -4,7 +4,7 @@ Ways are compared by their accuracy over mean time, averaged over mean times fro
 dearest's, with a paired 95 % interval.
 
 - The default policy is ``escalate``, which mostly does without the estimator, unless ``route`` is surely better.
-- The default price is the highest whose accuracy is within 0.2 points of the best configuration's or, where all of the
+- The default price is the highest whose accuracy is within 0.1 points of the best configuration's or, where all of the
   default policy's curve is below, of the best on it.
 - Where the default policy is not surely better than fixed configurations, mixed by chance to the same mean time, a note
   says so; another where the default price leaves all images to one configuration.
@@ -20,8 +20,11 @@ from dqmq_deploy.export.curve import Calibrated, Expenses, calibrate_escalation,
 from dqmq_deploy.routing import Evidence, Outcome
 from dqmq_deploy.worth import Gain, mean_gain, over_budgets, static_outcomes
 
-TOLERANCE = 0.002
-"""Accuracy that the default price may give up against the best configuration."""
+TOLERANCE = 0.001
+"""Accuracy that the default price may give up against the best configuration, on held-out images.
+
+On images of kinds that training did not see it comes to more: twice as much gave up 0.7 points on gtsrb-val.
+"""
 
 BUDGETS = 20
 """Mean times at which policies are compared."""

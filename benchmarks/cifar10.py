@@ -17,7 +17,8 @@ from dqmq_deploy.errors import DataError
 from dqmq_deploy.images import decode
 from dqmq_deploy.train.sources import open_source
 
-_MOST_ERROR = 20.0  # root of the mean square; JPEG leaves 7 on average, another picture 60 and more
+_MOST_ERROR = 20.0
+"""Root of the mean square: JPEG leaves 8 on average and 18 at most; the next picture is off by 31 at least."""
 
 
 def write(jpeg: Path, lossless: Path, folder: Path) -> tuple[int, int]:

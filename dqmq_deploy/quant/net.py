@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from dqmq_deploy.bits import EDGE_BITS, LADDER, Layer
 from dqmq_deploy.errors import ModelError
 from dqmq_deploy.quant.layers import FLOAT_SLOT, ActivationSteps, QuantConv, QuantLinear, grow
+from dqmq_deploy.quant.shrink import PLAIN, Shrinking, shrink_codes
 from dqmq_deploy.quant.spec import (
     AddSpec,
     ConvSpec,
@@ -31,8 +32,8 @@ class Choice:
     """What one forward pass runs at: a precision per group of layers, and the slots that go with it.
 
     ``bits=None`` is the float network. With ``slot`` set every layer uses that slot (a compiled configuration);
-    without, each layer uses the slot of its precision. ``shrink`` 2 sees the picture at half its height and width, the
-    means of 2 x 2 pixels: a quarter of the work, on any kernels.
+    without, each layer uses the slot of its precision. ``shrink`` 2 sees the picture at half its height and width
+    (:mod:`dqmq_deploy.quant.shrink`): a quarter of the work, on any kernels.
     """
 
     bits: tuple[int, ...] | None
@@ -57,6 +58,7 @@ class QuantNet(nn.Module):
         image_scale: float,
         image_zero_point: int,
         shrinks: tuple[int, ...] = (1,),
+        shrinking: Shrinking = PLAIN,
     ) -> None:
         super().__init__()
         if ladder[-1:] != (EDGE_BITS,) or tuple(bits for bits in LADDER if bits in ladder) != ladder:
@@ -66,7 +68,7 @@ class QuantNet(nn.Module):
         if shrinks[:1] != (1,) or sorted(set(shrinks)) != list(shrinks):
             raise ModelError(f"rising shrinks from 1 are expected, got {shrinks}")
         self.ladder = ladder
-        self.shrinks = shrinks
+        self.shrinks, self.shrinking = shrinks, shrinking
         self.stages = traced.stages
         self.slots = slots = self.plain_slots
         self.layers = nn.ModuleDict()
@@ -156,7 +158,7 @@ class QuantNet(nn.Module):
         """Logits ``[N, classes]`` of normalised images ``[N, C, H, W]`` under ``choice``."""
         choice = choice or self.choice
         if choice.shrink > 1:
-            x = self.act("image")(F.avg_pool2d(x, choice.shrink), 0)
+            x = self.shrink(x, choice.shrink)
         bits_of = {} if choice.bits is None else self.layer_bits(choice)
 
         def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
@@ -175,6 +177,13 @@ class QuantNet(nn.Module):
             return settled
 
         return self.walk(x, run, settle, saturating=choice.bits is not None)
+
+    @torch.no_grad()
+    def shrink(self, x: Tensor, shrink: int) -> Tensor:
+        """Normalised images ``[N, C, H, W]`` at 1/shrink of their height and width, on the grid of pixels again."""
+        step = self.act("image").at(FLOAT_SLOT)
+        with torch.autocast(x.device.type, enabled=False):
+            return shrink_codes((x.float() / step).round(), shrink, self.shrinking).round() * step
 
     def walk(
         self,
@@ -286,6 +295,7 @@ class QuantNet(nn.Module):
             "stages": to_plain(self.stages),
             "ladder": list(self.ladder),
             "shrinks": list(self.shrinks),
+            "shrinking": vars(self.shrinking).copy(),
             "slots": self.slots,
             "image_scale": float(image.step[0]),
             "image_zero_point": image.zero_point,
@@ -310,7 +320,10 @@ class QuantNet(nn.Module):
             elif isinstance(spec, LinearSpec):
                 traced.layers[spec.name] = nn.Linear(spec.in_features, spec.out_features)
         shrinks = tuple(plain.get("shrinks", (1,)))
-        net = QuantNet(traced, tuple(plain["ladder"]), plain["image_scale"], plain["image_zero_point"], shrinks)
+        net = QuantNet(
+            traced, tuple(plain["ladder"]), plain["image_scale"], plain["image_zero_point"], shrinks,
+            Shrinking(**plain.get("shrinking", {})),
+        )  # fmt: skip
         extra = plain["slots"] - net.slots
         net.add_slots([net.uniform(EDGE_BITS)] * extra)
         return net
@@ -323,6 +336,7 @@ def prepare(
     image_scale: float = 1 / 64,
     image_zero_point: int = 128,
     shrinks: tuple[int, ...] = (1,),
+    shrinking: Shrinking = PLAIN,
 ) -> QuantNet:
     """A quantizable twin of ``model``: same function in float, several precisions on request.
 
@@ -333,11 +347,12 @@ def prepare(
             and the first layer reads the 8-bit picture exactly.
         image_zero_point: pixel value that means zero, 0 or 128.
         shrinks: by how much pictures may be shrunk before the first layer, rising from 1.
+        shrinking: what is done to shrunk pictures beside that.
 
     Raises:
         ModelError: the network has a part that cannot be quantized; the message names it.
     """
-    return QuantNet(trace(model), ladder, image_scale, image_zero_point, shrinks)
+    return QuantNet(trace(model), ladder, image_scale, image_zero_point, shrinks, shrinking)
 
 
 def _key(name: str) -> str:

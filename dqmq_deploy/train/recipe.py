@@ -34,6 +34,8 @@ class DataSettings:
     degrade_share: float = 0.5  # probability that a training image is degraded
     again_share: float = 0.0  # probability that a degraded training image is degraded once more, by another draw
     shrinks: tuple[int, ...] = (1,)  # by how much configurations may shrink the image: 2 halves height and width
+    shrunk_crop: int = 0  # pixels on each side that shrunk images leave out, where nothing but background is
+    shrunk_median: bool = False  # whether a 3 x 3 median filters an image before it is shrunk
     kinds: tuple[str, ...] = TRAINING_KINDS
 
 
@@ -136,7 +138,7 @@ _MANY, _TINY, _HUGE = 10**9, 1e-9, 1e9
 _RANGES: dict[str, tuple[float, float]] = {
     "data.height": (8, 4096), "data.width": (8, 4096), "data.image_scale": (_TINY, _HUGE),
     "data.held_out": (0.001, 0.9), "data.degrade_share": (0, 1),
-    "data.again_share": (0, 1), "train.shrunk_share": (0, 1),
+    "data.again_share": (0, 1), "data.shrunk_crop": (0, 4096), "train.shrunk_share": (0, 1),
     "train.batch_size": (2, _MANY), "train.float_epochs": (0, _MANY), "train.epochs": (1, _MANY),
     "train.settle_epochs": (0, _MANY),
     "train.float_learning_rate": (0, _HUGE), "train.learning_rate": (0, _HUGE), "train.warmup_steps": (0, _MANY),
@@ -175,6 +177,14 @@ def _check(recipe: Recipe) -> None:
     for shrink in data.shrinks:
         if data.height % shrink or data.width % shrink:
             raise RecipeError(f"data.shrinks: expected divisors of {data.height} and {data.width}, got {shrink}")
+    if data.shrunk_crop and any(
+        size - 2 * data.shrunk_crop < size // shrink
+        for size in (data.height, data.width) for shrink in (data.shrinks[1:] or (1,))
+    ):  # fmt: skip
+        raise RecipeError(
+            "data.shrunk_crop: expected data.shrinks beside it, and as many pixels left as shrunk images have or more, "
+            f"got {data.shrunk_crop}"
+        )
     if train.shrunk_bits not in ladder:
         raise RecipeError(f"train.shrunk_bits: expected one of train.ladder, got {train.shrunk_bits}")
     if train.teacher not in ("float", "average"):

@@ -22,6 +22,7 @@ from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import bitops_cost, measured_cost
 from dqmq_deploy.quant import steps
 from dqmq_deploy.quant.net import FLOAT, Choice, prepare
+from dqmq_deploy.quant.shrink import Shrinking
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes, split_by_group
 from dqmq_deploy.train.evaluate import right
@@ -87,6 +88,7 @@ class _Run:
         net = prepare(
             build(recipe.net.name, len(self.classes), **recipe.net.arguments), recipe.train.ladder,
             image_scale=data.image_scale, image_zero_point=data.image_zero_point, shrinks=data.shrinks,
+            shrinking=Shrinking(data.shrunk_crop, data.shrunk_median),
         )  # fmt: skip
         if recipe.train.start:
             net.load_float_state(_float_state(job.recipe.parent / recipe.train.start))

@@ -29,7 +29,12 @@ CAP = "DQMQ_MAX_ISA"
 DOMAIN = "ai.dqmq"
 """Domain of the operators."""
 
-OPERATORS = frozenset({"QConv", "QConvAdd", "QLinear", "QLinearCodes", "QAveragePool", "QGlobalAveragePool"})
+OPERATORS = frozenset(
+    {
+        "QConv", "QConvAdd", "QLinear", "QLinearCodes", "QAveragePool", "QGlobalAveragePool", "MedianFilter",
+        "AreaResize",
+    }
+)  # fmt: skip
 """Those that the library computes."""
 
 ALWAYS_FASTER = frozenset({"avx512"})

@@ -23,8 +23,10 @@ from dqmq_deploy.export.plan import (
     FloatPlan,
     FloatStage,
     LinearStage,
+    MedianStage,
     Plan,
     PoolStage,
+    ResizeStage,
     Stage,
     TensorQuant,
 )
@@ -32,6 +34,7 @@ from dqmq_deploy.quality.estimator import Estimator
 from dqmq_deploy.quant.folding import aligned, folded_conv, integer_bias
 from dqmq_deploy.quant.layers import FLOAT_SLOT, ActivationSteps, QuantConv, QuantLinear
 from dqmq_deploy.quant.net import Choice, QuantNet
+from dqmq_deploy.quant.shrink import area_taps
 from dqmq_deploy.quant.spec import AddSpec, ConvSpec, FlattenSpec, LinearSpec, PoolSpec
 from dqmq_deploy.routing import Evidence
 from dqmq_deploy.train import checkpoint
@@ -189,9 +192,9 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
     stages: list[Stage] = []
     seen = "image"  # what the first layer reads
     if choice.shrink > 1:
-        seen, window = "image/shrunk", (choice.shrink, choice.shrink)
-        tensors[seen] = tensors["image"]
-        stages.append(PoolStage("average", "image", seen, window, window))
+        stages += _shrinking(net, choice.shrink, image_size)
+        seen = stages[-1].output
+        tensors |= {stage.output: tensors["image"] for stage in stages}
     for spec in net.stages:
         source = seen if spec.input == "image" else spec.input
         if isinstance(spec, ConvSpec):
@@ -228,6 +231,16 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
     last = net.stages[-1]
     assert isinstance(last, LinearSpec)
     return Plan(image_size, tensors, tuple(stages), last.out_features)
+
+
+def _shrinking(net: QuantNet, shrink: int, image_size: tuple[int, int]) -> list[Stage]:
+    """What makes a small picture of ``image``."""
+    rows, columns = (area_taps(size, net.shrinking.crop, size // shrink) for size in image_size)
+    if not net.shrinking.median:
+        return [ResizeStage("image", "image/shrunk", rows, columns)]
+    return [
+        MedianStage("image", "image/filtered"), ResizeStage("image/filtered", "image/shrunk", rows, columns)
+    ]  # fmt: skip
 
 
 def make_float_plan(net: QuantNet, image_size: tuple[int, int]) -> FloatPlan:

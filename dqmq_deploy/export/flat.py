@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import inliner
 
 from dqmq_deploy.errors import ExportError
-from dqmq_deploy.export.graph import check_last
+from dqmq_deploy.export.graph import check_last, resize_weights
 from dqmq_deploy.export.nodes import TO_NCHW, GraphBuilder, float_output, image_input
 from dqmq_deploy.export.plan import (
     AddStage,
     ConvStage,
     FlattenStage,
     LinearStage,
+    MedianStage,
     Plan,
     PoolStage,
+    ResizeStage,
     TensorQuant,
     left_aligned,
 )
@@ -39,14 +42,17 @@ def build(plan: Plan) -> onnx.ModelProto:
     flat = _Flat(plan)
     for stage in plan.stages:
         flat.append(stage)
-    return flat.builder.model("flat", image_input(*plan.image_size), float_output("logits", plan.class_count))
+    model = flat.builder.model("flat", image_input(*plan.image_size), float_output("logits", plan.class_count))
+    flat_model: onnx.ModelProto = inliner.inline_local_functions(model)
+    return flat_model
 
 
 class _Flat:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.builder = GraphBuilder()
-        self.codes = {"image": self.builder.node("Transpose", ["image"], perm=TO_NCHW)}
+        self.pictures = {"image": "image"}  # channels last
+        self.codes: dict[str, str] = {}  # channels first
 
     def append(self, stage: object) -> None:
         """Append the nodes of a stage."""
@@ -61,11 +67,24 @@ class _Flat:
                     self._quantize(real, stage.output)
             case PoolStage():
                 self._pool(stage)
+            case MedianStage():
+                self._picture("MedianFilter", stage, [])
+            case ResizeStage():
+                self._picture("AreaResize", stage, resize_weights(self.builder, stage))
             case AddStage():
                 terms = [self._real(name, self.plan.tensors[name]) for name in (stage.input, stage.other)]
                 self._quantize(self.builder.node("Add", terms), stage.output)
             case FlattenStage():
-                self.codes[stage.output] = self.builder.node("Flatten", [self.codes[stage.input]], stage.output)
+                self.codes[stage.output] = self.builder.node("Flatten", [self._codes(stage.input)], stage.output)
+
+    def _codes(self, tensor: str) -> str:
+        if tensor not in self.codes:
+            self.codes[tensor] = self.builder.node("Transpose", [self.pictures[tensor]], perm=TO_NCHW)
+        return self.codes[tensor]
+
+    def _picture(self, operator: str, stage: MedianStage | ResizeStage, weights: list[str]) -> None:
+        source = [self.pictures[stage.input], *weights]
+        self.pictures[stage.output] = self.builder.call(operator, stage.output, source, stage.output)
 
     def _conv(self, stage: ConvStage) -> None:
         real = self.builder.node(
@@ -103,7 +122,7 @@ class _Flat:
         return self.builder.node("DequantizeLinear", [self.builder.constant(name, codes), scale, zero_points], axis=0)
 
     def _real(self, tensor: str, quant: TensorQuant, act_bits: int = 8) -> str:
-        codes = self.codes[tensor]
+        codes = self._codes(tensor)
         if act_bits < 8:
             lowest, highest = quant.code_range(act_bits)
             codes = self.builder.node("Clip", [codes, self.builder.code(lowest), self.builder.code(highest)])
@@ -120,7 +139,7 @@ class _Flat:
             "pads": list(stage.pads),
         }
         if stage.kind == "max":
-            self.codes[stage.output] = self.builder.node("MaxPool", [self.codes[stage.input]], stage.output, **window)
+            self.codes[stage.output] = self.builder.node("MaxPool", [self._codes(stage.input)], stage.output, **window)
             return
         real = self._real(stage.input, self.plan.tensors[stage.input])
         if stage.kind == "global_average":

@@ -17,6 +17,9 @@ What a node computes, exactly as the fused operators do it, ``round`` being half
     y   = acc * (x_scale * w_scale)
 QAveragePool and QGlobalAveragePool, over the `size` codes of a window, padding among them but adding nothing:
     y   = clamp(round(sum (x - x_zp) * (x_scale / size / y_scale)) + y_zp, 0, 255)
+MedianFilter and AreaResize make a small picture of a large one, codes of the same scale:
+    y   = median of the 3 x 3 codes around each, edges repeated
+    y   = round(rows @ x @ transposed columns / area)      sums below 2**24, which float32 holds whole
 
 Inputs: ``x``, ``r``, ``y`` are uint8 ``[N, H, W, C]`` (``[N, C]`` for the linear ones); ``w`` holds packed codes, uint8
 ``[out, ceil(K * weight_bits / 8)]`` (:mod:`dqmq_deploy.bundle.packing`); ``w_scale`` float32 ``[out]``, either sign;
@@ -47,6 +50,8 @@ _NAMES = {
     "QLinear": "weight_bits, act_bits, w_shape, w_count",
     "QAveragePool": "kernel_shape, strides, pads",
     "QGlobalAveragePool": "",
+    "MedianFilter": "",
+    "AreaResize": "",
 }
 
 # codes of weight_bits from packed rows, left-aligned in 8 bits, to numbers; w_count is K, w_shape the unpacked shape
@@ -127,6 +132,70 @@ _POOL = """
 _AVERAGE = """AveragePool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads,
         count_include_pad = 1>"""
 
+
+def _three(name: str, source: str, axis: str) -> str:
+    """Each value's neighbour before, itself, and the one after, along an axis that is padded by one."""
+    return f"""
+    {name}_before = Slice ({source}, zero, less_two, {axis})
+    {name}_at = Slice ({source}, one, less_one, {axis})
+    {name}_after = Slice ({source}, two, end, {axis})
+"""
+
+
+def _sorted(name: str, a: str, b: str, c: str) -> str:
+    """Three numbers element by element: ``name_low``, ``name`` and ``name_high``."""
+    return f"""
+    {name}_low = Min ({a}, {b}, {c})
+    {name}_high = Max ({a}, {b}, {c})
+    {name}_sum = Sum ({a}, {b}, {c})
+    {name}_less = Sub ({name}_sum, {name}_low)
+    {name} = Sub ({name}_less, {name}_high)
+"""
+
+
+# columns of three are sorted; the median of nine is that of the largest low, the middle middle, the smallest high code
+_MEDIAN = (
+    """
+    x_real = Cast <to = 1> (x)
+    pads = Constant <value_ints = [0, 1, 1, 0, 0, 1, 1, 0]> ()
+    padded = Pad <mode = "edge"> (x_real, pads)
+    zero = Constant <value_ints = [0]> ()
+    one = Constant <value_ints = [1]> ()
+    two = Constant <value_ints = [2]> ()
+    less_one = Constant <value_ints = [-1]> ()
+    less_two = Constant <value_ints = [-2]> ()
+    end = Constant <value_ints = [9223372036854775807]> ()
+"""
+    + _three("column", "padded", "one")
+    + _sorted("middle", "column_before", "column_at", "column_after")
+    + _three("lows", "middle_low", "two")
+    + "largest = Max (lows_before, lows_at, lows_after)"
+    + _three("highs", "middle_high", "two")
+    + "smallest = Min (highs_before, highs_at, highs_after)"
+    + _three("middles", "middle", "two")
+    + _sorted("between", "middles_before", "middles_at", "middles_after")
+    + _sorted("median", "largest", "between", "smallest")
+    + "y = Cast <to = 2> (median)"
+)
+
+_RESIZE = """
+    x_real = Cast <to = 1> (x)
+    down = Cast <to = 1> (rows)
+    across = Cast <to = 1> (columns)
+    flat_shape = Constant <value_ints = [0, 0, -1]> ()
+    flat = Reshape (x_real, flat_shape)
+    fewer_rows = MatMul (down, flat)
+    kept = Constant <value_ints = [0, 0]> ()
+    width = Shape <start = 1> (columns)
+    rest = Constant <value_ints = [-1]> ()
+    tall_shape = Concat <axis = 0> (kept, width, rest)
+    tall = Reshape (fewer_rows, tall_shape)
+    total = MatMul (across, tall)
+    mean = Div (total, area)
+    rounded = Round (mean)
+    y = Cast <to = 2> (rounded)
+"""
+
 _COMMON_INPUTS = "x, x_scale, x_zp, w, w_scale, bias, x_min, x_max"
 
 _BODIES = {
@@ -157,12 +226,14 @@ _BODIES = {
     "QGlobalAveragePool": (
         "QGlobalAveragePool", "x, x_scale, x_zp, y_scale, y_zp", _POOL.format(pool="GlobalAveragePool"),
     ),
+    "MedianFilter": ("MedianFilter", "x", _MEDIAN),
+    "AreaResize": ("AreaResize", "x, rows, columns, area", _RESIZE),
 }  # fmt: skip
 
 OPERATORS = tuple(_BODIES)
 """Names of the operators: a convolution, one with a residual, a linear layer to numbers, a linear layer to codes, the
 
-mean over windows, the mean over the whole picture."""
+mean over windows, the mean over the whole picture, a median filter, means over areas."""
 
 
 @cache

@@ -12,7 +12,16 @@ import onnx
 
 from dqmq_deploy.errors import ExportError
 from dqmq_deploy.export.nodes import TO_NCHW, TO_NHWC, GraphBuilder, float_output, image_input
-from dqmq_deploy.export.plan import AddStage, ConvStage, FlattenStage, LinearStage, Plan, PoolStage
+from dqmq_deploy.export.plan import (
+    AddStage,
+    ConvStage,
+    FlattenStage,
+    LinearStage,
+    MedianStage,
+    Plan,
+    PoolStage,
+    ResizeStage,
+)
 from dqmq_deploy.export.shapes import Shape, tensor_shapes
 from dqmq_deploy.export.weights import WeightStore
 
@@ -36,6 +45,10 @@ def build(plan: Plan, weights: WeightStore) -> onnx.ModelProto:
                 _linear(builder, plan, stage, weights)
             case PoolStage():
                 _pool(builder, plan, stage)
+            case MedianStage():
+                builder.call("MedianFilter", stage.output, [stage.input], stage.output)
+            case ResizeStage():
+                builder.call("AreaResize", stage.output, [stage.input, *resize_weights(builder, stage)], stage.output)
             case AddStage():
                 _add(builder, plan, stage)
             case FlattenStage():
@@ -123,6 +136,15 @@ def _pool(builder: GraphBuilder, plan: Plan, stage: PoolStage) -> None:
         builder.call("QGlobalAveragePool", stage.output, inputs, stage.output)
     else:
         builder.call("QAveragePool", stage.output, inputs, stage.output, **window)
+
+
+def resize_weights(builder: GraphBuilder, stage: ResizeStage) -> list[str]:
+    """The constants that an ``AreaResize`` reads beside its picture."""
+    return [
+        builder.constant(f"{stage.output}.rows", stage.rows),
+        builder.constant(f"{stage.output}.columns", stage.columns),
+        builder.scale(stage.area),
+    ]
 
 
 def _add(builder: GraphBuilder, plan: Plan, stage: AddStage) -> None:

@@ -88,6 +88,32 @@ class PoolStage:
 
 
 @dataclass(frozen=True)
+class MedianStage:
+    """The median of the 3 x 3 codes around each, edges repeated; scale unchanged."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
+class ResizeStage:
+    """Means over areas: ``round(rows @ codes @ columns.T / area)``, half to even; scale unchanged.
+
+    ``area`` is the product of a row's and a column's sum. Sums of codes stay below 2**24.
+    """
+
+    input: str
+    output: str
+    rows: npt.NDArray[np.int32]  # [height, input's height], whole numbers from 0, equal row sums
+    columns: npt.NDArray[np.int32]  # [width, input's width]
+
+    @property
+    def area(self) -> int:
+        """How many units of area one output pixel is the mean of."""
+        return int(self.rows[0].sum() * self.columns[0].sum())
+
+
+@dataclass(frozen=True)
 class AddStage:
     """Sum of two tensors, requantized to the output's scale."""
 
@@ -105,7 +131,7 @@ class FlattenStage:
     output: str
 
 
-Stage = ConvStage | LinearStage | PoolStage | AddStage | FlattenStage
+Stage = ConvStage | LinearStage | PoolStage | MedianStage | ResizeStage | AddStage | FlattenStage
 
 
 def left_aligned(stage: ConvStage | LinearStage) -> npt.NDArray[np.int8]:

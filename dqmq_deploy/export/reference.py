@@ -16,8 +16,10 @@ from dqmq_deploy.export.plan import (
     ConvStage,
     FlattenStage,
     LinearStage,
+    MedianStage,
     Plan,
     PoolStage,
+    ResizeStage,
     Stage,
     TensorQuant,
     left_aligned,
@@ -62,6 +64,10 @@ def run_stage(plan: Plan, stage: Stage, tensors: Mapping[str, Codes]) -> npt.NDA
             return requantize(acc, factor, plan.tensors[stage.output])
         case PoolStage():
             return _pool(stage, tensors[stage.input], plan)
+        case MedianStage():
+            return _median(tensors[stage.input])
+        case ResizeStage():
+            return _resize(stage, tensors[stage.input])
         case AddStage():
             quants = plan.tensors[stage.input], plan.tensors[stage.other], plan.tensors[stage.output]
             return add(tensors[stage.input], quants[0], tensors[stage.other], quants[1], quants[2])
@@ -142,3 +148,14 @@ def _pool(stage: PoolStage, x: Codes, plan: Plan) -> Codes:
         windows = _windows(_pad(centre, stage.pads, 0), stage.kernel, stage.strides, (1, 1))
         total, count = windows.sum(axis=(4, 5)), stage.kernel[0] * stage.kernel[1]
     return requantize(total, np.float32(x_quant.scale) / np.float32(count), y_quant)
+
+
+def _median(x: Codes) -> Codes:
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    middle: Codes = np.median(_windows(padded, (3, 3), (1, 1), (1, 1)), axis=(4, 5)).astype(np.uint8)
+    return middle
+
+
+def _resize(stage: ResizeStage, x: Codes) -> Codes:
+    total = np.einsum("ij,njkc,lk->nilc", stage.rows.astype(np.int64), x.astype(np.int64), stage.columns, optimize=True)
+    return _to_codes(total.astype(np.float32) / np.float32(stage.area), 0)

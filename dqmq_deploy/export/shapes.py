@@ -1,7 +1,16 @@
 """Shape of every tensor of a plan, without the batch: ``(height, width, channels)``, or ``(channels,)`` once flat."""
 
 from dqmq_deploy.errors import ExportError
-from dqmq_deploy.export.plan import AddStage, ConvStage, FlattenStage, LinearStage, Plan, PoolStage
+from dqmq_deploy.export.plan import (
+    AddStage,
+    ConvStage,
+    FlattenStage,
+    LinearStage,
+    MedianStage,
+    Plan,
+    PoolStage,
+    ResizeStage,
+)
 
 Shape = tuple[int, ...]
 
@@ -44,6 +53,16 @@ def _output_shape(stage: object, shapes: dict[str, Shape]) -> Shape:
         case PoolStage():
             height, width, channels = _expect_rank(shapes[stage.input], 3, stage.output)
             return (*_slide((height, width), stage.kernel, stage.strides, stage.pads, (1, 1)), channels)
+        case MedianStage():
+            return _expect_rank(shapes[stage.input], 3, stage.output)
+        case ResizeStage():
+            height, width, channels = _expect_rank(shapes[stage.input], 3, stage.output)
+            if (stage.rows.shape[1], stage.columns.shape[1]) != (height, width):
+                raise ExportError(
+                    f"'{stage.output}': expected a picture of {stage.rows.shape[1]} x {stage.columns.shape[1]}, "
+                    f"got {height} x {width}"
+                )
+            return (len(stage.rows), len(stage.columns), channels)
         case AddStage():
             if shapes.get(stage.other) != shapes[stage.input]:
                 raise ExportError(

@@ -6,6 +6,8 @@ precision of the ladder (switchable normalisation, Yu et al., arXiv 1812.08928),
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,13 +69,30 @@ class ActivationSteps(nn.Module):
 
 
 class Weights(nn.Module):
-    """A float master weight ``[out, ...]`` and its step per precision and output channel."""
+    """A float master weight ``[out, ...]`` and its step per precision and output channel.
+
+    All precisions share the master weight until one is given its own.
+    """
 
     def __init__(self, weight: Tensor, ladder: tuple[int, ...]) -> None:
         super().__init__()
         self.ladder = ladder
         self.weight = nn.Parameter(weight.detach().clone())
         self.step = nn.Parameter(torch.full((len(ladder), weight.shape[0]), 0.05))
+        self.own = nn.ParameterDict()  # by precision
+
+    def part(self, precisions: Iterable[int]) -> None:
+        """Give these precisions master weights of their own, which start from the shared ones."""
+        for bits in precisions:
+            self.own[str(bits)] = nn.Parameter(self.weight.detach().clone())
+
+    def masters(self) -> list[nn.Parameter]:
+        """The shared master weight and those that precisions have of their own."""
+        return [self.weight, *self.own.values()]
+
+    def _master(self, bits: int) -> Tensor:
+        master: Tensor = self.own.get(str(bits), self.weight)
+        return master
 
     def _step(self, bits: int) -> Tensor:
         step = self.step[self.ladder.index(bits)].abs().clamp_min(1e-6)
@@ -83,13 +102,13 @@ class Weights(nn.Module):
         """The weight at a precision, or the master weight itself; same shape as ``weight``."""
         if bits is None:
             return self.weight
-        return quantize_rows(self.weight, self._step(bits), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        return quantize_rows(self._master(bits), self._step(bits), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
     @torch.no_grad()
     def codes(self, bits: int) -> tuple[Tensor, Tensor]:
         """Integer codes (int8, shape of ``weight``) and the step per output channel (float32, ``[out]``)."""
         step = self._step(bits)
-        codes = (self.weight / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        codes = (self._master(bits) / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         return codes.to(torch.int8), step.flatten()
 
 

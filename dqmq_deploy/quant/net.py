@@ -264,6 +264,17 @@ class QuantNet(nn.Module):
         self.slots += len(choices)
         return added
 
+    def part(self, choices: Sequence[Choice]) -> None:
+        """From here on what layers have below 8 bits under ``choices`` shares no weights with any other precision."""
+        for name, precisions in self._precisions(choices).items():
+            self.layer(name).weights.part(precisions)
+
+    def _precisions(self, choices: Sequence[Choice]) -> dict[str, list[int]]:
+        """Of every layer, those below 8 bits under ``choices``."""
+        found = [self.layer_bits(choice) for choice in choices]
+        names = [spec.name for spec in self.stages if isinstance(spec, ConvSpec | LinearSpec)]
+        return {name: sorted({bits[name] for bits in found} - {EDGE_BITS}) for name in names}
+
     def float_state(self) -> dict[str, Tensor]:
         """The float network's part of ``state_dict()``: master weights, biases and the float slot's normalisation."""
         part: dict[str, Tensor] = {}
@@ -297,10 +308,17 @@ class QuantNet(nn.Module):
             "shrinks": list(self.shrinks),
             "shrinking": vars(self.shrinking).copy(),
             "slots": self.slots,
+            "own": self._own(),
             "image_scale": float(image.step[0]),
             "image_zero_point": image.zero_point,
             "norms": [spec.name for spec in self.stages if isinstance(spec, ConvSpec) and self._has_norm(spec.name)],
         }
+
+    def _own(self) -> dict[str, list[int]]:
+        """By layer, the precisions that have weights of their own."""
+        names = [spec.name for spec in self.stages if isinstance(spec, ConvSpec | LinearSpec)]
+        found = {name: [int(bits) for bits in self.layer(name).weights.own] for name in names}
+        return {name: precisions for name, precisions in found.items() if precisions}
 
     def _has_norm(self, name: str) -> bool:
         layer = self.layer(name)
@@ -326,6 +344,8 @@ class QuantNet(nn.Module):
         )  # fmt: skip
         extra = plain["slots"] - net.slots
         net.add_slots([net.uniform(EDGE_BITS)] * extra)
+        for name, precisions in plain.get("own", {}).items():
+            net.layer(name).weights.part(precisions)
         return net
 
 

@@ -58,6 +58,8 @@ class TrainSettings:
     teacher: str = "float"  # the float network; "average": the weight average at the highest precision
     bits_shares: tuple[float, ...] = ()  # of the uniform steps, by ladder position; empty: even
     settle_epochs: int = 0  # the last of the epochs, which train the compiled configurations and nothing else
+    settle_shares: tuple[float, ...] = ()  # of their steps, cheapest configuration first; empty: see trainer
+    own_weights: bool = False  # whether precisions share no weights from then on; a bundle holds each anyway
     shrunk_share: float = 0.25  # of the steps that see shrunk images, if there are any
     shrunk_bits: int = 4  # precision of those steps, and of the configurations made from them
     average: float = 0.998  # decay of the weight average that is evaluated and exported; 0: none
@@ -198,6 +200,14 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError("train.start: expected train.float_epochs = 0 beside it; the float network is there already")
     if train.settle_epochs >= train.epochs:
         raise RecipeError(f"train.settle_epochs: expected fewer than train.epochs, which is {train.epochs}")
+    configurations = recipe.compile.configurations + len(data.shrinks) - 1
+    if train.settle_shares and (len(train.settle_shares) != configurations or min(train.settle_shares) <= 0):
+        raise RecipeError(
+            f"train.settle_shares: expected {configurations} shares above 0, one for each configuration, "
+            f"got {list(train.settle_shares)}"
+        )
+    if train.own_weights and not train.settle_epochs:
+        raise RecipeError("train.own_weights: expected train.settle_epochs beside it, when precisions part; got 0")
     if not recipe.data.kinds:
         raise RecipeError("data.kinds: expected at least one; for none set data.degrade_share to 0")
     for kind in recipe.data.kinds:

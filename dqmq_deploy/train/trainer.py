@@ -117,6 +117,9 @@ class Trainer:
         average, averaged = self.mean, self.averaged_steps
         average.add_slots(choices)
         self.configurations = self.net.add_slots(choices)
+        if self.recipe.train.own_weights:
+            average.part(choices)
+            self.net.part(choices)
         self._start_phase()
         self.mean, self.average, self.averaged_steps = average, average.state_dict(), averaged
 
@@ -232,11 +235,14 @@ class Trainer:
         return Choice(self.sampled[rng.integers(len(self.sampled))])
 
     def _settle_shares(self) -> npt.NDArray[np.float64]:
-        """How often each configuration is trained.
+        """How often each configuration is trained: ``settle_shares``, if there are as many.
 
-        ``shrunk_share`` of the steps go to those that shrink the picture, the rest to the others; of them the cheapest,
-        which has most to learn, gets twice the share of each other.
+        Else ``shrunk_share`` of the steps go to those that shrink the picture, the rest to the others; of them the
+        cheapest, which has most to learn, gets twice the share of each other.
         """
+        given = np.array(self.recipe.train.settle_shares)
+        if len(given) == len(self.configurations):
+            return np.asarray(given / given.sum())
         shrunk = np.array([choice.shrink > 1 for choice in self.configurations])
         whole = np.where(shrunk, 0.0, 1.0)
         whole[np.argmin(shrunk)] = 2.0
@@ -320,6 +326,8 @@ class Trainer:
             self.teacher.load_state_dict(state["teacher"])
         rows = [Choice(tuple(row["bits"]), shrink=row["shrink"]) for row in state["configurations"]]
         self.configurations = self.net.add_slots(rows)
+        if self.recipe.train.own_weights:
+            self.net.part(rows)
         self.net.load_state_dict(state["net"])
         self._start_phase()
         self.mean.load_state_dict(state["average"])
@@ -337,7 +345,7 @@ def _parameter_groups(net: QuantNet) -> tuple[list[nn.Parameter], list[nn.Parame
     steps: list[nn.Parameter] = []
     for module in net.modules():
         if isinstance(module, Weights):
-            decayed.append(module.weight)
+            decayed += module.masters()
             steps.append(module.step)
         elif isinstance(module, ActivationSteps) and isinstance(module.step, nn.Parameter):
             steps.append(module.step)

@@ -70,11 +70,8 @@ Kernel::Kernel(const Api& api, const OrtKernelInfo* info, const Operator& op)
   Tensors inputs;
   for (size_t index = 0; index < op.inputs; ++index) {
     if (!is_parameter(index)) continue;
-    int is_constant = 0;
-    const OrtValue* value = nullptr;
-    api_.call<GetConstantInput>(info, index, &is_constant, &value);
-    if (!is_constant) return;
-    inputs[index] = read(api_, value);
+    inputs[index] = constant_of(api_, info, index);
+    if (inputs[index].type == 0) return;
   }
   conv_ = make_conv(op, attributes_, inputs);
   drop_file_pages(inputs[kW].data, static_cast<size_t>(count(inputs[kW].shape)));
@@ -84,9 +81,7 @@ void Kernel::compute(OrtKernelContext* context) const {
   Tensors inputs;
   for (size_t index = 0; index < op_.inputs; ++index) {
     if (conv_ && is_parameter(index)) continue;
-    const OrtValue* value = nullptr;
-    api_.call<GetInput>(static_cast<const OrtKernelContext*>(context), index, &value);
-    inputs[index] = read(api_, value);
+    inputs[index] = input_of(api_, context, index);
   }
   const std::unique_ptr<const Conv> made = conv_ ? nullptr : make_conv(op_, attributes_, inputs);
   const Conv& conv = conv_ ? *conv_ : *made;
@@ -99,10 +94,7 @@ void Kernel::compute(OrtKernelContext* context) const {
   const bool has_residual = op_.kind == OutputKind::kResidual;
   if (has_residual) expect("r", inputs[kR], kUint8, shape);
 
-  OrtValue* output = nullptr;
-  api_.call<GetOutput>(context, size_t{0}, static_cast<const int64_t*>(shape.data()), shape.size(), &output);
-  void* y = nullptr;
-  api_.call<GetTensorMutableData>(output, &y);
+  void* const y = output_of(api_, context, shape);
   if (is_empty) return;
   conv.run(x, has_residual ? inputs[kR].as<uint8_t>() : nullptr, y, SessionThreads(api_, context));
 }

@@ -9,6 +9,7 @@
 #include "../src/isa.h"
 #include "../src/peak.h"
 #include "kernel.h"
+#include "picture_node.h"
 #include "pool_node.h"
 
 #define DQMQ_EXPORT extern "C" __attribute__((visibility("default")))
@@ -82,6 +83,14 @@ Registered<PoolOperator> describe(const PoolOperator& op, bool has_references) {
   return made;
 }
 
+Registered<PictureOperator> describe(const PictureOperator& op, bool has_references) {
+  Registered<PictureOperator> made = registered<PictureOperator, PictureNode>(op, has_references);
+  made.GetInputType = [](const OrtCustomOp*, size_t index) { return kPictureFormals[index].type; };
+  made.GetInputTypeCount = [](const OrtCustomOp* self) { return Registered<PictureOperator>::of(self).inputs; };
+  made.GetOutputType = [](const OrtCustomOp*, size_t) { return kUint8; };
+  return made;
+}
+
 // The 32 of onnxruntime 1.32.0. To ask for an interface that a release lacks would make it complain on standard error.
 uint32_t minor_version(const OrtApiBase* base) {
   unsigned major = 0, minor = 0;
@@ -92,10 +101,12 @@ struct Operators {
   explicit Operators(bool has_references) {
     for (size_t i = 0; i < layers.size(); ++i) layers[i] = describe(kOperators[i], has_references);
     for (size_t i = 0; i < pools.size(); ++i) pools[i] = describe(kPoolOperators[i], has_references);
+    for (size_t i = 0; i < pictures.size(); ++i) pictures[i] = describe(kPictureOperators[i], has_references);
   }
 
   std::array<Registered<Operator>, kOperators.size()> layers;
   std::array<Registered<PoolOperator>, kPoolOperators.size()> pools;
+  std::array<Registered<PictureOperator>, kPictureOperators.size()> pictures;
 };
 
 // The domain ai.dqmq, made once for each onnxruntime in the process and never taken down: sessions refer to it, and the
@@ -112,8 +123,10 @@ OrtCustomOpDomain* domain(const OrtApi* table, bool has_references) {
     const Api api(table);
     OrtCustomOpDomain* fresh = nullptr;
     api.call<CreateCustomOpDomain>("ai.dqmq", &fresh);
-    for (const auto& each : operators.layers) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
-    for (const auto& each : operators.pools) api.call<AddToDomain>(fresh, static_cast<const OrtCustomOp*>(&each));
+    const auto add = [&](const OrtCustomOp& op) { api.call<AddToDomain>(fresh, &op); };
+    for (const auto& each : operators.layers) add(each);
+    for (const auto& each : operators.pools) add(each);
+    for (const auto& each : operators.pictures) add(each);
     made = fresh;
   }
   return made;

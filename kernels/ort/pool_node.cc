@@ -33,22 +33,15 @@ PoolNode::PoolNode(const Api& api, const OrtKernelInfo* info, const PoolOperator
   if (!op.is_global) read_pool_windows(Reader(api_, info), &pool_.geometry);
   Parameters parameters;
   for (size_t index = 1; index < parameters.size(); ++index) {
-    int is_constant = 0;
-    const OrtValue* value = nullptr;
-    api_.call<GetConstantInput>(info, index, &is_constant, &value);
-    if (!is_constant) return;
-    parameters[index] = read(api_, value);
+    parameters[index] = constant_of(api_, info, index);
+    if (parameters[index].type == 0) return;
   }
   take(parameters, &pool_);
   is_ready_ = true;
 }
 
 void PoolNode::compute(OrtKernelContext* context) const {
-  const auto input = [&](size_t index) {
-    const OrtValue* value = nullptr;
-    api_.call<GetInput>(static_cast<const OrtKernelContext*>(context), index, &value);
-    return read(api_, value);
-  };
+  const auto input = [&](size_t index) { return input_of(api_, context, index); };
   Pool pool = pool_;
   if (!is_ready_) take({Tensor(), input(1), input(2), input(3), input(4)}, &pool);
 
@@ -63,10 +56,7 @@ void PoolNode::compute(OrtKernelContext* context) const {
   }
 
   const Shape shape = {pictures.n, pool.out_h(pictures.h), pool.out_w(pictures.w), x.shape[3]};
-  OrtValue* output = nullptr;
-  api_.call<GetOutput>(context, size_t{0}, shape.data(), shape.size(), &output);
-  void* y = nullptr;
-  api_.call<GetTensorMutableData>(output, &y);
+  void* const y = output_of(api_, context, shape);
   if (count(shape) != 0) average(pool, pictures, static_cast<uint8_t*>(y));
 }
 

@@ -48,6 +48,27 @@ Tensor read(const Api& api, const OrtValue* value) {
   return tensor;
 }
 
+Tensor input_of(const Api& api, const OrtKernelContext* context, size_t index) {
+  const OrtValue* value = nullptr;
+  api.call<GetInput>(context, index, &value);
+  return read(api, value);
+}
+
+void* output_of(const Api& api, OrtKernelContext* context, const Shape& shape) {
+  OrtValue* output = nullptr;
+  api.call<GetOutput>(context, size_t{0}, shape.data(), shape.size(), &output);
+  void* data = nullptr;
+  api.call<GetTensorMutableData>(output, &data);
+  return data;
+}
+
+Tensor constant_of(const Api& api, const OrtKernelInfo* info, size_t index) {
+  int is_constant = 0;
+  const OrtValue* value = nullptr;
+  api.call<GetConstantInput>(info, index, &is_constant, &value);
+  return is_constant ? read(api, value) : Tensor();
+}
+
 int64_t count(const Shape& shape) {
   int64_t product = 1;
   for (int64_t size : shape) {

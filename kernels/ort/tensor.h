@@ -22,6 +22,13 @@ struct Tensor {
 // Type, shape and data of `value`; of no type where `value` is null, an input left out.
 Tensor read(const Api& api, const OrtValue* value);
 
+// Input `index` of a call; the memory of its only output, of `shape`.
+Tensor input_of(const Api& api, const OrtKernelContext* context, size_t index);
+void* output_of(const Api& api, OrtKernelContext* context, const Shape& shape);
+
+// Input `index` where it is a constant of the graph, else of no type.
+Tensor constant_of(const Api& api, const OrtKernelInfo* info, size_t index);
+
 // Product of `shape`; throws std::invalid_argument where it is negative or no int64.
 int64_t count(const Shape& shape);
 

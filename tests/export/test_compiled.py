@@ -16,13 +16,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dqmq_deploy.export import reference
+from dqmq_deploy.export import flat, reference
 from dqmq_deploy.export.compiled import make_float_plan, make_plan, open_compiled
 from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, Stage
 from dqmq_deploy.quant.initial import initialise
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import Choice, QuantNet, prepare
+from dqmq_deploy.quant.shrink import Shrinking
 from dqmq_deploy.train.pixels import normalised
+from tests.export.onnx_runs import run_model, write_plan
 from tests.quant.networks import NAMES, SIZE, inputs, network, pictures, quantized
 
 _ROUNDING = 2e-3  # of a code: float32 sums of some hundred terms in another order
@@ -102,6 +104,24 @@ def test_every_stage_computes_torchs_codes(name: str) -> None:
     for choice in all_choices(net):
         plan = make_plan(net, choice, (SIZE, SIZE))
         assert share_of_equal_codes(net, plan, choice, pictures(8, seed=2), inputs(8, seed=2)) > 0.98
+
+
+def test_filtered_and_cropped_configurations_agree(tmp_path: Path) -> None:
+    """The picture that torch's network sees is the graph's, and the flat twin's, to the last code."""
+    net = prepare(network("resnet8"), shrinks=(1, 2), shrinking=Shrinking(crop=3, median=True)).eval()
+    initialise(net, inputs(32))
+    choice = net.uniform(8, shrink=2)
+    plan = make_plan(net, choice, (SIZE, SIZE))
+    images = pictures(8, seed=2)
+    seen = reference.run_all(plan, images)["image/shrunk"]
+    expected = net.shrink(inputs(8, seed=2), 2) * 64 + 128
+    assert np.array_equal(seen, expected.permute(0, 2, 3, 1).numpy())
+    logits = reference.run(plan, images)
+    twin = tmp_path / "flat.onnx"
+    twin.write_bytes(flat.build(plan).SerializeToString())
+    for path in (write_plan(plan, tmp_path), twin):
+        found, _ = run_model(path, {"image": images})
+        assert np.array_equal(found, logits)
 
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet18", "odd"])

@@ -17,7 +17,7 @@ from dqmq_deploy.cpu import flags
 from dqmq_deploy.kernels import CAP
 
 KERNELS = Path(__file__).parents[2] / "kernels"
-SUITES = ("exact", "random", "guard", "passes", "cache", "layer", "pool", "fuzz")
+SUITES = ("exact", "random", "guard", "passes", "cache", "layer", "pool", "picture", "fuzz")
 AARCH64_TOOLS = ("aarch64-linux-gnu-g++", "qemu-aarch64")
 EXPECT_AARCH64 = "DQMQ_EXPECT_AARCH64"
 """Set where the tools for aarch64 were installed: then their absence is no reason to skip."""

@@ -12,6 +12,7 @@ from dqmq_deploy.errors import ModelError
 from dqmq_deploy.nets.load import build
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet, prepare
+from dqmq_deploy.quant.shrink import Shrinking, area_taps, median
 from tests.quant.networks import NAMES, SIZE, Odd, inputs, network, quantized
 
 
@@ -31,6 +32,42 @@ def test_a_shrunk_choice_sees_the_means_of_pixels() -> None:
     assert slots == set(range(1, net.plain_slots))
     twin = QuantNet.from_plain(net.to_plain())
     assert (twin.shrinks, twin.slots) == ((1, 2), net.slots)
+
+
+def test_shrunk_images_are_filtered_and_cropped() -> None:
+    """On the grid of pixels again, under bf16 as well; the structure says how."""
+    shrinking = Shrinking(crop=3, median=True)
+    net = prepare(network("resnet8"), shrinks=(1, 2), shrinking=shrinking).eval()
+    codes = torch.randint(0, 256, (4, 3, 32, 32)).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        small = net.shrink((codes - 128) / 64, 2)
+    rows = torch.from_numpy(area_taps(32, 3, 16)).double()
+    expected = (rows @ median(codes).double() @ rows.T / 13**2).round()
+    assert torch.equal(small * 64 + 128, expected.float())
+    twin = QuantNet.from_plain(net.to_plain())
+    assert twin.shrinking == shrinking
+
+
+def test_precisions_with_weights_of_their_own() -> None:
+    """Only where a choice has less than 8 bits; saved and read again."""
+    net = prepare(network("resnet8")).eval()
+    mixture = Choice((2, 8, 4, 8, 8, 8))
+    net.part([mixture, net.uniform(8)])
+    own = {name: [int(bits) for bits in layer.weights.own] for name, layer in net.layers.items()}
+    bits = net.layer_bits(mixture)
+    assert {name.replace("/", "."): found for name, found in own.items()} == {
+        name: [width] if width < 8 else [] for name, width in bits.items()
+    }
+    with torch.no_grad():
+        for layer in net.layers.values():
+            for weight in layer.weights.own.values():
+                weight.mul_(-1)
+        twin = QuantNet.from_plain(net.to_plain()).eval()
+        twin.load_state_dict(net.state_dict())
+        assert torch.equal(twin(inputs(4), mixture), net(inputs(4), mixture))
+        plain = prepare(network("resnet8")).eval()
+        assert torch.equal(plain(inputs(4), net.uniform(8)), net(inputs(4), net.uniform(8)))
+        assert not torch.equal(plain(inputs(4), mixture), net(inputs(4), mixture))
 
 
 @pytest.mark.parametrize("shrinks", [(), (2,), (1, 1), (2, 1)])

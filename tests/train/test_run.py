@@ -138,7 +138,10 @@ def test_a_run_that_settles_can_be_resumed_anywhere(
     bits: str, pictures_path: Path, recipe_path: Path, tmp_path: Path
 ) -> None:
     """Its epochs tell the configurations' accuracy; stopped while settling and resumed, it ends alike, bit for bit."""
-    overrides = ("train.epochs=2", "train.settle_epochs=1", f"compile.bits={bits}", "data.shrinks=[1, 2]")
+    overrides = (
+        "train.epochs=2", "train.settle_epochs=1", f"compile.bits={bits}", "data.shrinks=[1, 2]",
+        f"train.own_weights={str(bits == 'policy').lower()}", "data.shrunk_crop=1", "data.shrunk_median=true",
+    )  # fmt: skip
     events: list[dict[str, Any]] = []
     whole, stopped = (
         TrainJob(recipe_path, pictures_path, tmp_path / f"{name}.pt", overrides=overrides) for name in ("whole", "part")

@@ -115,9 +115,29 @@ def test_settling_trains_the_configurations_in_slots_of_their_own() -> None:
     assert not same(after["layers.head.weights.weight"], before["layers.head.weights.weight"])
 
 
-def test_a_settling_state_goes_on_alike() -> None:
+def test_precisions_part_when_settling() -> None:
+    """A step at 2 bits leaves the weights of 8 bits as they are, and the other way round; shares are the recipe's."""
+    trainer = make_trainer(epochs=3, settle_epochs=2, own_weights=True, settle_shares=(3.0, 0.5, 0.5))
+    epochs(trainer, 2)
+    shared = trainer.net.layer(trainer.net.groups[0][0]).weights
+    trainer.settle([trainer.net.uniform(bits) for bits in (2, 4, 8)])
+    assert list(shared.own) == ["2", "4"]
+    assert same(shared.own["2"].detach(), shared.weight.detach())
+    assert not trainer.net.layer(trainer.net.edges[0]).weights.own
+    seen = [trainer.configurations.index(trainer.choose()) for trainer.position.step in range(400)]
+    assert seen.count(0) / 400 == pytest.approx(0.75, abs=0.08)
+    for choice in trainer.configurations:
+        before = [master.detach().clone() for master in shared.masters()]
+        trainer.choose = lambda choice=choice: choice  # type: ignore[method-assign,misc]
+        trainer.step(next(iter(trainer.batches.epoch(0, start=0))))
+        parted = [not same(old, new.detach()) for old, new in zip(before, shared.masters(), strict=True)]
+        assert parted == [choice.bits[0] == bits for bits in (8, 2, 4)]
+
+
+@pytest.mark.parametrize("own_weights", [False, True])
+def test_a_settling_state_goes_on_alike(own_weights: bool) -> None:
     """Saved in between, in a trainer that knows of no configuration yet."""
-    first, second = make_trainer(epochs=3, settle_epochs=2), make_trainer(epochs=3, settle_epochs=2)
+    first, second = (make_trainer(epochs=3, settle_epochs=2, own_weights=own_weights) for _ in range(2))
     epochs(first, 2)
     first.settle([first.net.uniform(2), first.net.uniform(8)])
     epochs(first, 1)

@@ -41,22 +41,61 @@ void take_medians(const uint8_t* low, const uint8_t* middle, const uint8_t* high
   }
 }
 
-void add_rows(const Areas::Part& part, const uint8_t* picture, int64_t width, int32_t* __restrict sums) {
-  std::fill(sums, sums + width, 0);
+// Weighted sums of rows. Where they fit into 16 bits a vector holds twice as many, and multiplies them at once.
+template <typename Sum>
+void add_rows(const Areas::Part& part, const uint8_t* picture, int64_t width, Sum* __restrict sums) {
+  std::fill(sums, sums + width, Sum{0});
   for (int64_t tap = 0; tap < part.count; ++tap) {
     const uint8_t* row = picture + (part.first + tap) * width;
-    const int32_t weight = part.weights[tap];
-    for (int64_t at = 0; at < width; ++at) sums[at] += weight * row[at];
+    const Sum weight = static_cast<Sum>(part.weights[tap]);
+    for (int64_t at = 0; at < width; ++at) sums[at] = static_cast<Sum>(sums[at] + weight * row[at]);
   }
 }
 
-void add_columns(const Areas& columns, const int32_t* sums, int64_t channels, int32_t* __restrict totals) {
+// Weighted sums along a row.
+template <typename Sum>
+void add_columns(const Areas& columns, const Sum* sums, int64_t channels, int32_t* __restrict totals) {
   std::fill(totals, totals + columns.fewer() * channels, 0);
   for (int64_t column = 0; column < columns.fewer(); ++column, totals += channels) {
     const Areas::Part part = columns.part(column);
+    const Sum* from = sums + part.first * channels;
     for (int64_t tap = 0; tap < part.count; ++tap) {
-      const int32_t* from = sums + (part.first + tap) * channels;
-      for (int64_t channel = 0; channel < channels; ++channel) totals[channel] += part.weights[tap] * from[channel];
+      for (int64_t channel = 0; channel < channels; ++channel) {
+        totals[channel] += part.weights[tap] * static_cast<int32_t>(*from++);
+      }
+    }
+  }
+}
+
+// The same for a picture's three colours, in half of the time.
+template <typename Sum>
+void add_colours(const Areas& columns, const Sum* sums, int32_t* __restrict totals) {
+  for (int64_t column = 0; column < columns.fewer(); ++column, totals += 3) {
+    const Areas::Part part = columns.part(column);
+    const Sum* from = sums + part.first * 3;
+    int32_t red = 0, green = 0, blue = 0;
+    for (int64_t tap = 0; tap < part.count; ++tap, from += 3) {
+      const int32_t weight = part.weights[tap];
+      red += weight * from[0], green += weight * from[1], blue += weight * from[2];
+    }
+    totals[0] = red, totals[1] = green, totals[2] = blue;
+  }
+}
+
+template <typename Sum>
+void resize_with(const Resize& how, const Input& x, int64_t channels, uint8_t* y) {
+  const int64_t in_row = x.w * channels, out_row = how.columns.fewer() * channels;
+  std::vector<Sum> sums(static_cast<size_t>(in_row));
+  std::vector<int32_t> totals(static_cast<size_t>(out_row));
+  for (int64_t image = 0; image < x.n; ++image) {
+    for (int64_t row = 0; row < how.rows.fewer(); ++row, y += out_row) {
+      add_rows(how.rows.part(row), x.data + image * x.h * in_row, in_row, sums.data());
+      if (channels == 3) {
+        add_colours(how.columns, sums.data(), totals.data());
+      } else {
+        add_columns(how.columns, sums.data(), channels, totals.data());
+      }
+      for (int64_t at = 0; at < out_row; ++at) y[at] = to_code(static_cast<float>(totals[at]) / how.area, 0);
     }
   }
 }
@@ -96,16 +135,10 @@ void check(const Resize& how) {
 }
 
 void resize(const Resize& how, const Input& x, int64_t channels, uint8_t* y) {
-  const int64_t in_row = x.w * channels, out_row = how.columns.fewer() * channels;
-  std::vector<int32_t> scratch(static_cast<size_t>(in_row + out_row));
-  int32_t* const sums = scratch.data();
-  int32_t* const totals = sums + in_row;
-  for (int64_t image = 0; image < x.n; ++image) {
-    for (int64_t row = 0; row < how.rows.fewer(); ++row, y += out_row) {
-      add_rows(how.rows.part(row), x.data + image * x.h * in_row, in_row, sums);
-      add_columns(how.columns, sums, channels, totals);
-      for (int64_t at = 0; at < out_row; ++at) y[at] = to_code(static_cast<float>(totals[at]) / how.area, 0);
-    }
+  if (how.rows.highest_sum() <= 257) {
+    resize_with<uint16_t>(how, x, channels, y);
+  } else {
+    resize_with<int32_t>(how, x, channels, y);
   }
 }
 

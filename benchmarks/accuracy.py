@@ -43,11 +43,12 @@ def outcomes(bundle: Bundle, images: Pixels, labels: npt.NDArray[np.int64]) -> O
     logits = np.stack(
         [np.concatenate([sessions.logits(index, part) for part in parts]) for index in sessions.loaded], axis=1
     )
-    evidence = evidence_of(p_right, logits, labels)
+    memory = np.array(bundle.manifest.memory)
+    evidence = evidence_of(p_right, logits, labels, memory)
     return Outcomes(
         p_right=p_right,
         predicted=logits.argmax(axis=2),
-        after=answers_after(logits),
+        after=answers_after(logits, memory),
         score=evidence.score,
         baseline_predicted={},
         truth=labels,

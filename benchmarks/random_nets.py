@@ -91,6 +91,7 @@ def random_compiled(name: str, seed: int = 0) -> Compiled:
             np.full((16, len(choices)), 0.5, np.float32),
             rng.normal(size=(16, len(choices), CLASSES[name])),
             rng.integers(0, CLASSES[name], 16),
+            np.zeros((len(choices), len(choices))),
         ),
         float_state=net.float_state(),
     )

@@ -16,11 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-MEMORY = 0.15
-"""How much of the first answer counts beside the last one, as a share of their mean log-softmax.
-
-Half would be too much: configurations that share weights err alike, and the last sees more (models/ablation.md).
-"""
+MEMORIES = tuple(round(0.05 * step, 2) for step in range(11))
+"""How much of the first answer may count beside the last one, as a share of their mean log-softmax."""
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
@@ -49,28 +46,46 @@ def top_score(logits: Floats) -> npt.NDArray[np.float32]:
     return np.asarray(1 / np.exp(shifted).sum(axis=-1), np.float32)
 
 
-def together(first: Floats, last: Floats) -> npt.NDArray[np.float32]:
+def together(first: Floats, last: Floats, memory: float) -> npt.NDArray[np.float32]:
     """The logits ``[..., C]`` that count after an image escalated from logits ``first`` to logits ``last``.
 
     But for a constant, which no softmax sees, it is the weighted mean of their log-softmax.
 
-    >>> together(np.float32([5, 0]), np.float32([0, 0.1])).argmax().item()
+    >>> together(np.float32([5, 0]), np.float32([0, 0.1]), 0.2).argmax().item()
     0
-    >>> together(np.float32([5, 0]), np.float32([0, 2])).argmax().item()
+    >>> together(np.float32([5, 0]), np.float32([0, 2]), 0.2).argmax().item()
     1
     """
-    return np.asarray(MEMORY * first + (1 - MEMORY) * last, np.float32)
+    return np.asarray(memory * first + (1 - memory) * last, np.float32)
 
 
-def answers_after(logits: Floats) -> npt.NDArray[np.int64]:
+def fit_memory(logits: Floats, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """How much of each configuration's answer to remember after escalating to each dearer one, float64 ``[K, K]``.
+
+    Of :data:`MEMORIES` the one with which most images are right, of held-out ones with ``logits`` ``[N, K, C]`` and
+    ``labels`` ``[N]``; the smallest of equals. 0 where nothing escalates.
+    """
+    count = logits.shape[1]
+    found = np.zeros((count, count))
+    for first, last in zip(*np.triu_indices(count, 1), strict=True):
+        right = [
+            (together(logits[:, first], logits[:, last], memory).argmax(axis=-1) == labels).sum() for memory in MEMORIES
+        ]
+        found[first, last] = MEMORIES[int(np.argmax(right))]
+    return found
+
+
+def answers_after(logits: Floats, memory: Floats) -> npt.NDArray[np.int64]:
     """The class that counts after escalating from each configuration to each dearer one, int64 ``[N, K, K]``.
 
-    ``logits`` are ``[N, K, C]``. On and below the diagonal, where nothing escalates, stands the latter's own answer.
+    ``logits`` are ``[N, K, C]``, ``memory`` ``[K, K]``. On and below the diagonal, where nothing escalates, stands the
+    latter's own answer.
     """
     alone = logits.argmax(axis=-1)
     found = np.repeat(alone[:, np.newaxis], logits.shape[1], axis=1).astype(np.int64)
     for first, last in zip(*np.triu_indices(logits.shape[1], 1), strict=True):
-        found[:, first, last] = together(logits[:, first], logits[:, last]).argmax(axis=-1)
+        mean = together(logits[:, first], logits[:, last], float(memory[first, last]))
+        found[:, first, last] = mean.argmax(axis=-1)
     return found
 
 
@@ -79,13 +94,14 @@ class Cascade:
     """One way to escalate; ``first`` and ``last`` are positions among the configurations.
 
     ``threshold`` and ``skip`` are held against probabilities: 0 never escalates, never skips; a threshold above 1
-    always escalates.
+    always escalates. ``memory`` is how much of the first answer counts beside the last one.
     """
 
     first: int
     last: int
     threshold: float
     skip: float = 0.0
+    memory: float = 0.0
 
     @property
     def asks_estimator(self) -> bool:
@@ -109,6 +125,7 @@ class Evidence:
     score: npt.NDArray[np.floating]  # [N, K], softmax of each configuration's answer
     right: npt.NDArray[np.bool_]  # [N, K], whether it is
     right_after: npt.NDArray[np.bool_] | None = None  # [N, K, K], after escalating; None: the last word alone counts
+    memory: Floats | None = None  # [K, K], with which that was found
 
     def after(self, first: int, last: int) -> Bools:
         """Whether the answer is right after escalating from ``first`` to ``last``, bool ``[N]``."""
@@ -117,17 +134,22 @@ class Evidence:
     def take(self, rows: npt.NDArray[np.intp] | slice) -> "Evidence":
         """That of some of the images."""
         after = None if self.right_after is None else self.right_after[rows]
-        return Evidence(self.p_right[rows], self.score[rows], self.right[rows], after)
+        return Evidence(self.p_right[rows], self.score[rows], self.right[rows], after, self.memory)
+
+    def remembered(self, first: int, last: int) -> float:
+        """How much of the answer of ``first`` counts beside that of ``last``."""
+        return 0.0 if self.memory is None else float(self.memory[first, last])
 
 
-def evidence_of(p_right: Floats, logits: Floats, labels: npt.NDArray[np.integer]) -> Evidence:
+def evidence_of(p_right: Floats, logits: Floats, labels: npt.NDArray[np.integer], memory: Floats) -> Evidence:
     """The evidence in ``logits`` ``[N, K, C]`` of images with ``labels`` ``[N]`` and the estimator's ``p_right``."""
     truth = np.asarray(labels)[:, np.newaxis]
     return Evidence(
         np.asarray(p_right),
         top_score(logits),
         np.asarray(logits.argmax(-1) == truth),
-        np.asarray(answers_after(logits) == truth[:, np.newaxis]),
+        np.asarray(answers_after(logits, memory) == truth[:, np.newaxis]),
+        memory,
     )
 
 
@@ -195,7 +217,7 @@ def best_cascade(
                 at = int(np.where(cuts[: len(sums)], sums, -np.inf).argmax())
                 if start + sums[at] > most:
                     most = start + sums[at]
-                    best = Cascade(first, last, _between(score, at), float(skip))
+                    best = Cascade(first, last, _between(score, at), float(skip), evidence.remembered(first, last))
     return best
 
 

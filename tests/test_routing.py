@@ -12,13 +12,14 @@ from hypothesis.extra.numpy import arrays
 
 from dqmq_deploy import routing
 from dqmq_deploy.routing import (
-    MEMORY,
+    MEMORIES,
     Cascade,
     Evidence,
     Outcome,
     best_cascade,
     choose,
     evidence_of,
+    fit_memory,
     run_cascade,
     run_route,
     together,
@@ -93,31 +94,47 @@ def test_evidence_holds_scores_and_who_is_right(seed: int) -> None:
     """Of each configuration alone."""
     rng = np.random.default_rng(seed)
     logits, labels = rng.normal(size=(12, 3, 4)).astype(np.float32), rng.integers(0, 4, 12)
-    found = evidence_of(rng.random((12, 3)), logits, labels)
+    memory = np.triu(rng.random((3, 3)), 1)
+    found = evidence_of(rng.random((12, 3)), logits, labels, memory)
     assert np.array_equal(found.right, logits.argmax(axis=2) == labels[:, None])
     np.testing.assert_allclose(found.score, top_score(logits), rtol=1e-6)
     for first in range(3):
         for last in range(first + 1, 3):
-            expected = together(logits[:, first], logits[:, last]).argmax(axis=1) == labels
+            expected = together(logits[:, first], logits[:, last], memory[first, last]).argmax(axis=1) == labels
             assert np.array_equal(found.after(first, last), expected)
+            assert found.remembered(first, last) == memory[first, last]
         assert np.array_equal(found.after(first, first), found.right[:, first])
     some = found.take(slice(2, 5))
     assert np.array_equal(some.after(0, 2), found.after(0, 2)[2:5]) and np.array_equal(some.right, found.right[2:5])
 
 
 @given(arrays(np.float32, (2, 7, 4), elements=st.floats(-50, 50, width=32)))
-def test_the_last_answer_counts_most(logits: npt.NDArray[np.float32]) -> None:
-    """The weighted mean of log-softmax, for one image as for many; two that say the same agree."""
+def test_together_is_a_weighted_mean_of_log_softmax(logits: npt.NDArray[np.float32]) -> None:
+    """For one image as for many; two that say the same agree."""
     first, last = logits
+    memory = 0.2
     wide = logits.astype(np.float64)
     exact = wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
-    expected = MEMORY * exact[0] + (1 - MEMORY) * exact[1]
-    found = together(first, last).astype(np.float64)
+    expected = memory * exact[0] + (1 - memory) * exact[1]
+    found = together(first, last, memory).astype(np.float64)
     np.testing.assert_allclose(top_score(found), top_score(expected), atol=1e-4)
     np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], atol=1e-3)
-    np.testing.assert_allclose(together(last, last), last, atol=1e-4)
-    assert np.array_equal(together(first[3], last[3]), together(first, last)[3])
-    assert 0 < MEMORY < 0.5
+    np.testing.assert_allclose(together(last, last, memory), last, atol=1e-4)
+    assert np.array_equal(together(first[3], last[3], memory), together(first, last, memory)[3])
+
+
+@given(SEEDS)
+def test_what_is_remembered_is_what_helps_most(seed: int) -> None:
+    """Of the shares to choose from, on the images given; nothing where the first answer says nothing."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, 60)
+    logits = (rng.normal(size=(60, 3, 4)) + 2 * np.eye(4)[labels][:, np.newaxis]).astype(np.float32)
+    logits[:, 1] = 0
+    memory = fit_memory(logits, labels)
+    assert not np.tril(memory).any() and memory[1, 2] == 0
+    right = evidence_of(np.zeros((60, 3)), logits, labels, memory).after(0, 2).sum()
+    for other in MEMORIES:
+        assert (together(logits[:, 0], logits[:, 2], other).argmax(axis=1) == labels).sum() <= right
 
 
 def test_evidence_that_does_not_know_what_comes_after() -> None:
@@ -126,6 +143,7 @@ def test_evidence_that_does_not_know_what_comes_after() -> None:
     plain = Evidence(found.p_right, found.score, found.right)
     assert np.array_equal(plain.after(0, 2), found.right[:, 2])
     assert plain.take(slice(0, 4)).right_after is None
+    assert plain.remembered(0, 2) == 0
 
 
 @given(SEEDS, st.floats(0, 1.1), st.floats(0, 1))

@@ -30,6 +30,7 @@ from dqmq_deploy.routing import Evidence, best_cascade, evidence_of, run_cascade
 
 CLASSES = ["red", "green", "blue"]
 HEIGHT, WIDTH = 12, 16
+MEMORY = np.triu(np.full((4, 4), 0.15), 1)
 BITS = {"w2": 2, "w3": 3, "w4": 4, "w8": 8}
 DARKEST = {"w2": 0.26, "w3": 0.13, "w4": 0.065, "w8": 0.0}  # of 1: below this mean brightness a configuration guesses
 
@@ -64,7 +65,7 @@ def reference_p_right(pixels: Pixels) -> npt.NDArray[np.float32]:
 def reference_evidence(pixels: Pixels, labels: npt.NDArray[np.int64]) -> Evidence:
     """What the bundle's own calibration images say."""
     logits = np.stack([reference_logits(pixels, bits) for bits in BITS.values()], axis=1)
-    return evidence_of(reference_p_right(pixels), logits, labels)
+    return evidence_of(reference_p_right(pixels), logits, labels, MEMORY)
 
 
 def write_tiny_bundle(path: Path, classes: list[str] = CLASSES, policy: str = "route") -> None:
@@ -107,6 +108,7 @@ def write_tiny_bundle(path: Path, classes: list[str] = CLASSES, policy: str = "r
             PolicyEntry("escalate", [_cascade_point(price, evidence, cost) for price in PRICES]),
             PolicyEntry("route", [_route_point(price, evidence, cost) for price in PRICES]),
         ],
+        memory=MEMORY.tolist(),
         default_policy=policy,
         default_price=0.2,
         calibration=CalibrationEntry(300, "a test"),

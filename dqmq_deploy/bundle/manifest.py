@@ -14,7 +14,6 @@ Manifest
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,7 +21,7 @@ from dqmq_deploy.bundle.schema import parse
 from dqmq_deploy.errors import BundleError
 from dqmq_deploy.routing import Cascade
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change that an older reader cannot understand."""
 
 MANIFEST = "manifest.json"
@@ -132,11 +131,6 @@ class PricePoint:
         """Whether the estimator is run."""
         return self.skip is None or self.skip > 0
 
-    def cascade(self, names: Sequence[str]) -> Cascade:
-        """The cascade of a point of ``escalate``, among configurations of these names."""
-        assert self.first is not None and self.last is not None and self.threshold is not None
-        return Cascade(names.index(self.first), names.index(self.last), self.threshold, self.skip or 0.0)
-
 
 @dataclass(frozen=True)
 class PolicyEntry:
@@ -168,7 +162,11 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a bundle says of itself. ``notes`` are what whoever deploys it should know, a sentence each."""
+    """All that a bundle says of itself. ``notes`` are what whoever deploys it should know, a sentence each.
+
+    ``memory``, a row and a column a configuration: how much of the answer of one, 0 to 1, counts beside that of another
+    which an image escalates to.
+    """
 
     name: str
     classes: list[str]
@@ -178,6 +176,7 @@ class Manifest:
     configurations: list[ConfigurationEntry]
     estimator: EstimatorEntry
     policies: list[PolicyEntry]
+    memory: list[list[float]]
     default_policy: str
     default_price: float
     calibration: CalibrationEntry
@@ -190,6 +189,13 @@ class Manifest:
     def policy(self, name: str) -> PolicyEntry:
         """The policy of one of the names in :data:`POLICIES`."""
         return next(entry for entry in self.policies if entry.name == name)
+
+    def cascade(self, point: PricePoint) -> Cascade:
+        """The cascade of a point of ``escalate``."""
+        assert point.first is not None and point.last is not None and point.threshold is not None
+        names = [entry.name for entry in self.configurations]
+        first, last = names.index(point.first), names.index(point.last)
+        return Cascade(first, last, point.threshold, point.skip or 0.0, self.memory[first][last])
 
     def graphs(self) -> dict[str, str]:
         """Every graph that the manifest refers to, ``{relative path: what refers to it}``."""
@@ -267,11 +273,17 @@ def _check(manifest: Manifest) -> None:
         _refuse(f"expected a default_policy {' or '.join(POLICIES)}, got {manifest.default_policy!r}")
     if manifest.default_price < 0:
         _refuse(f"expected a default_price of at least 0, got {manifest.default_price}")
+    if [len(row) for row in manifest.memory] != [len(names)] * len(names):
+        _refuse(f"memory: expected {len(names)} rows of {len(names)}, got {[len(row) for row in manifest.memory]}")
+    for share in (share for row in manifest.memory for share in row):
+        if not 0 <= share <= 1:
+            _refuse(f"memory: expected values from 0 to 1, got {share}")
     for policy in manifest.policies:
-        _check_curve(policy, names)
+        _check_curve(policy, manifest)
 
 
-def _check_curve(policy: PolicyEntry, names: list[str]) -> None:
+def _check_curve(policy: PolicyEntry, manifest: Manifest) -> None:
+    names = [entry.name for entry in manifest.configurations]
     prices = [point.price for point in policy.curve]
     if not prices or prices[0] != 0 or prices != sorted(set(prices)):
         _refuse(f"policy '{policy.name}': expected a curve by rising price that starts at price 0")
@@ -288,7 +300,7 @@ def _check_curve(policy: PolicyEntry, names: list[str]) -> None:
             for name in (point.first, point.last):
                 if name not in names:
                     _refuse(f"{where}: expected one of {names} as first and as last, got {name!r}")
-            found = point.cascade(names)
+            found = manifest.cascade(point)
             if found.first > found.last:
                 _refuse(f"{where}: expected a last that is no cheaper than first")
             if found.threshold < 0:

@@ -165,7 +165,10 @@ def _evidence(curve: dict[str, torch.Tensor]) -> Evidence:
     """That of a checkpoint; an older one does not know what is right after escalating."""
     after = curve.get("right_after")
     p_right, score, right = (curve[part].numpy() for part in ("p_right", "score", "right"))
-    return Evidence(p_right, score, right, None if after is None else after.numpy())
+    if after is None:
+        return Evidence(p_right, score, right)
+    memory = curve.get("memory", torch.full((right.shape[1],) * 2, 0.15).triu(1))  # older ones remember that much
+    return Evidence(p_right, score, right, after.numpy(), memory.numpy())
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[np.float32]:

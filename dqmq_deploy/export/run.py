@@ -237,6 +237,7 @@ def _manifest(
 ) -> Manifest:
     height, width = net.image_size
     dispatching = calibrate(net.evidence, expenses)
+    positions = range(len(entries))
     return Manifest(
         name=net.name,
         classes=list(net.classes),
@@ -246,6 +247,7 @@ def _manifest(
         configurations=entries,
         estimator=EstimatorEntry(ESTIMATOR, expenses.estimator_ms, expenses.estimator_cost),
         policies=dispatching.policies,
+        memory=[[net.evidence.remembered(first, last) for last in positions] for first in positions],
         default_policy=dispatching.default_policy,
         default_price=dispatching.default_price,
         calibration=CalibrationEntry(len(net.calibration_images), machine()),

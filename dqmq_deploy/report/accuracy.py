@@ -129,7 +129,7 @@ def _cascade(manifest: Manifest, price: float) -> Cascade | None:
     """What the default policy does at ``price``; None where it routes."""
     if manifest.default_policy == ROUTE:
         return None
-    return manifest.policy(manifest.default_policy).at(price).cascade([entry.name for entry in manifest.configurations])
+    return manifest.cascade(manifest.policy(manifest.default_policy).at(price))
 
 
 def _dispatched(outcomes: Outcomes, manifest: Manifest, price: float) -> tuple[routing.Ints, routing.Floats]:

@@ -195,6 +195,7 @@ def _outcomes(
         labels=job.labels,
         estimator=estimator.open(threads, chunk),
         configurations=[subject.open(threads, chunk) for subject in configurations],
+        memory=np.array(manifest.memory),
         baselines={subject.name: subject.open(threads, chunk) for subject in baselines},
         tick=lambda done, total: progress("accuracy", done / total),
     )

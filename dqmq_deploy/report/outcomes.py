@@ -75,10 +75,13 @@ def collect(
     labels: str,
     estimator: Runner,
     configurations: Sequence[Runner],
+    memory: npt.NDArray[np.float64],
     baselines: dict[str, Runner],
     tick: Callable[[int, int], None] | None = None,
 ) -> Outcomes:
     """Decode and classify every image below ``root`` with every configuration and baseline.
+
+    ``memory`` is the bundle's, ``[K, K]``.
 
     Raises:
         DataError: no readable image, or folders that are no classes where labels are demanded.
@@ -100,7 +103,7 @@ def collect(
         p_right.append(estimator.run(estimator.prepare(pixels)))
         logits = np.stack([runner.run(runner.prepare(pixels)) for runner in configurations], axis=1)
         predicted.append(logits.argmax(axis=2))
-        after.append(answers_after(logits))
+        after.append(answers_after(logits, memory))
         score.append(top_score(logits))
         for name, runner in baselines.items():
             baseline_predicted[name].append(runner.run(runner.prepare(pixels)).argmax(axis=1))

@@ -138,7 +138,8 @@ class Dispatcher:
         price = check_price(price)
         cascade = None
         if self.policy == ESCALATE:
-            cascade = self.bundle.manifest.policy(ESCALATE).at(price).cascade(self.configurations)
+            manifest = self.bundle.manifest
+            cascade = manifest.cascade(manifest.policy(ESCALATE).at(price))
             self._sessions.load({cascade.first, cascade.last}, cascade.asks_estimator)
         else:
             self._sessions.load(range(len(self.configurations)), estimator=True)
@@ -183,7 +184,8 @@ class Dispatcher:
         escalated = cascade is not None and route == cascade.first < cascade.last and score < cascade.threshold
         if escalated:
             route = cascade.last  # type: ignore[union-attr]
-            best, score = _winner(together(logits, self._sessions.logits(route, pixels)[0]))
+            again = self._sessions.logits(route, pixels)[0]
+            best, score = _winner(together(logits, again, cascade.memory))  # type: ignore[union-attr]
         end = time.perf_counter()
         chances = () if p_right is None else tuple(p_right.tolist())
         return Prediction(
@@ -257,8 +259,8 @@ class Dispatcher:
         route = tasks[0].route
         logits = self._sessions.logits(route, np.stack([task.pixels for task in tasks]))
         for row, task in enumerate(tasks):
-            if task.first_logits is not None:
-                logits[row] = together(task.first_logits, logits[row])
+            if task.first_logits is not None and task.cascade is not None:
+                logits[row] = together(task.first_logits, logits[row], task.cascade.memory)
         best, scores = _winners(logits)
         graph_ms = 1e3 * (time.perf_counter() - start) / len(tasks)
         found: list[Prediction | Task] = []

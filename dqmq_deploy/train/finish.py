@@ -20,7 +20,7 @@ from dqmq_deploy.policy.specialise import Draw, Specialisation, assign, fine_tun
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
 from dqmq_deploy.quant.folding import fold
 from dqmq_deploy.quant.net import Choice
-from dqmq_deploy.routing import Evidence, evidence_of
+from dqmq_deploy.routing import Evidence, evidence_of, fit_memory
 from dqmq_deploy.train.data import Dataset, split_by_group
 from dqmq_deploy.train.evaluate import logits, right
 from dqmq_deploy.train.loader import Batches
@@ -70,7 +70,7 @@ class Finisher:
         images, labels = self.mixture(self.choose_part, self.recipe.estimator.copies, stream=31)
         tensor = self.tensor(images)
         answers = np.stack([logits(self.net, tensor, choice).numpy() for choice in choices], 1)
-        evidence = evidence_of(predict(estimator, tensor), answers, labels)
+        evidence = evidence_of(predict(estimator, tensor), answers, labels, fit_memory(answers, labels))
         return Finished(
             names=self.names(choices),
             choices=choices,

@@ -247,6 +247,7 @@ class _Run:
                 "score": torch.from_numpy(finished.evidence.score).half(),
                 "right": torch.from_numpy(finished.evidence.right),
                 "right_after": torch.from_numpy(finished.evidence.right_after),
+                "memory": torch.from_numpy(finished.evidence.memory),
             },
             "notes": finished.notes,
             "policy": self.trainer.policy.state_dict(),

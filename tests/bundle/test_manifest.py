@@ -73,14 +73,14 @@ def test_missing_files(tree: Tree) -> None:
 
 def test_newer_schema(tree: Tree) -> None:
     """A newer schema says so, even when it has keys that are unknown here."""
-    tree.update(schema_version=3, novelty=True)
-    assert refusal(tree).startswith("manifest.json: schema_version 3 is newer than 2")
+    tree.update(schema_version=4, novelty=True)
+    assert refusal(tree).startswith("manifest.json: schema_version 4 is newer than 3")
 
 
 def test_older_schema(tree: Tree) -> None:
     """An older schema says so, even when it has keys that are gone."""
     tree.update(schema_version=1, price_curve=[])
-    assert refusal(tree) == "manifest.json: expected schema_version 2, got 1; export again"
+    assert refusal(tree) == "manifest.json: expected schema_version 3, got 1; export again"
 
 
 @pytest.mark.parametrize("version", [0, True, "2", None, 1.0, [2], "two\nlines"])
@@ -118,6 +118,9 @@ def test_what_is_no_manifest_at_all(data: bytes) -> None:
         (lambda tree: tree["configurations"].append(tree["configurations"][0]), "with different names"),
         (lambda tree: tree["configurations"][0].update(cost=0), "expected a cost above 0"),
         (lambda tree: tree["configurations"][0]["bits"].popitem(), "expected bits for every layer"),
+        (lambda tree: tree["memory"].pop(), "memory: expected 4 rows of 4, got [4, 4, 4]"),
+        (lambda tree: tree["memory"][0].pop(), "memory: expected 4 rows of 4, got [3, 4, 4, 4]"),
+        (lambda tree: tree["memory"][1].__setitem__(2, 1.5), "memory: expected values from 0 to 1, got 1.5"),
         (lambda tree: tree["configurations"][0].update(shrink=0), "'w2': expected a shrink of at least 1, got 0"),
         (lambda tree: tree["configurations"][0].update(cost=0.5), "expected configurations by rising cost"),
         (lambda tree: tree["estimator"].update(cost=-0.1), "estimator: expected a cost"),
@@ -159,7 +162,7 @@ def test_what_a_price_does(tiny_bundle: Bundle) -> None:
     assert policy.at(0.0) == policy.curve[0] == policy.at(0.049)
     assert policy.at(0.05) == policy.curve[1]
     assert policy.at(1e9) == policy.curve[-1]
-    cascade = policy.at(0.2).cascade([entry.name for entry in manifest.configurations])
-    assert (cascade.first, cascade.last) == (0, 2)
+    cascade = manifest.cascade(policy.at(0.2))
+    assert (cascade.first, cascade.last, cascade.memory) == (0, 2, manifest.memory[0][2])
     assert cascade.asks_estimator and policy.at(0.2).asks_estimator and not policy.at(0.0).asks_estimator
     assert all(point.asks_estimator for point in manifest.policy("route").curve)

@@ -17,6 +17,7 @@ from dqmq_deploy.export.plan import (
     FloatPlan,
     FloatStage,
     LinearStage,
+    MedianStage,
     Plan,
     Stage,
     TensorQuant,
@@ -163,4 +164,5 @@ def _as_float(stage: Stage, plan: Plan) -> FloatStage:
             stage.residual,
             "relu" if plan.tensors[stage.output].zero_point == 0 else "none",
         )
+    assert not isinstance(stage, MedianStage | ResizeStage)  # what makes small pictures has no twin in float
     return stage

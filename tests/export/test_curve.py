@@ -14,7 +14,7 @@ from dqmq_deploy.export.curve import (
     calibrate_route,
     told_by_halves,
 )
-from dqmq_deploy.routing import Evidence, best_cascade, run_cascade
+from dqmq_deploy.routing import Cascade, Evidence, best_cascade, run_cascade
 from tests.test_routing import evidence
 
 NAMES = ["w2", "w4", "w8"]
@@ -79,7 +79,10 @@ def test_points_of_escalation_add_up(seed: int, images: int) -> None:
     calibrated = calibrate_escalation(found, EXPENSES)
     points = calibrated.policy.curve
     assert points[0].price == 0 and all(a.price < b.price for a, b in pairwise(points))
-    cascades = [point.cascade(NAMES) for point in points]
+    pairs = [(NAMES.index(point.first or ""), NAMES.index(point.last or "")) for point in points]
+    cascades = [
+        Cascade(*pair, point.threshold or 0.0, point.skip or 0.0) for pair, point in zip(pairs, points, strict=True)
+    ]
     assert all(before != after for before, after in pairwise(cascades))
     for point, cascade in zip(points, cascades, strict=True):
         assert cascade == best_cascade(found, EXPENSES.cost, EXPENSES.estimator_cost, point.price)

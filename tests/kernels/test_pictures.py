@@ -18,8 +18,12 @@ from tests.kernels.nodes import open_model
 Codes = npt.NDArray[np.uint8]
 
 
-def model(operator: str, *, fed: bool = False, **given: npt.NDArray[Any]) -> bytes:
+Weights = dict[str, npt.NDArray[Any]]
+
+
+def model(operator: str, given: Weights | None = None, *, fed: bool = False) -> bytes:
     """A model of one operator; what it reads beside the picture is constant unless ``fed``."""
+    given = given or {}
     types = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "uint8": TensorProto.UINT8}
     inputs = [helper.make_tensor_value_info("x", TensorProto.UINT8, None)]
     if fed:
@@ -44,7 +48,7 @@ def expected(stage: MedianStage | ResizeStage, x: Codes) -> Codes:
     return np.asarray(reference.run_stage(Plan((1, 1), {}, (stage,), 1), stage, {"x": x}), np.uint8)
 
 
-def weights(stage: ResizeStage) -> dict[str, npt.NDArray[Any]]:
+def weights(stage: ResizeStage) -> Weights:
     """What the operator reads beside the picture."""
     return {"rows": stage.rows, "columns": stage.columns, "area": np.array(stage.area, np.float32)}
 
@@ -73,7 +77,7 @@ def test_areas(size: tuple[int, int], crop: int, fewer: tuple[int, int], channel
     x = pictures((2, *size, channels))
     rows, columns = (area_taps(s, crop, f) for s, f in zip(size, fewer, strict=True))
     stage = ResizeStage("x", "y", rows, columns)
-    graph = model("AreaResize", **weights(stage))
+    graph = model("AreaResize", weights(stage))
     ours, stock = (open_model(graph, kernels=kernels).run(None, {"x": x})[0] for kernels in (True, False))
     np.testing.assert_array_equal(ours, stock)
     np.testing.assert_array_equal(ours, expected(stage, x))
@@ -89,8 +93,8 @@ def test_weights_that_come_with_the_call() -> None:
     """The same answer as from constants of the graph."""
     x = pictures((1, 6, 6, 3))
     stage = ResizeStage("x", "y", area_taps(6, 1, 3), area_taps(6, 0, 4))
-    constant = open_model(model("AreaResize", **weights(stage)), kernels=True).run(None, {"x": x})[0]
-    fed = open_model(model("AreaResize", fed=True, **weights(stage)), kernels=True)
+    constant = open_model(model("AreaResize", weights(stage)), kernels=True).run(None, {"x": x})[0]
+    fed = open_model(model("AreaResize", weights(stage), fed=True), kernels=True)
     np.testing.assert_array_equal(fed.run(None, {"x": x, **weights(stage)})[0], constant)
 
 
@@ -109,13 +113,13 @@ def test_weights_that_make_no_sense(changed: dict[str, npt.NDArray[Any]], messag
     """An error when the session is made, which says what was expected."""
     stage = ResizeStage("x", "y", area_taps(4, 0, 2), area_taps(4, 0, 2))
     with pytest.raises(Exception, match=message):
-        open_model(model("AreaResize", **{**weights(stage), **changed}), kernels=True)
+        open_model(model("AreaResize", {**weights(stage), **changed}), kernels=True)
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 4, 5, 3), (1, 0, 4, 3)])
 def test_pictures_that_make_no_sense(shape: tuple[int, ...]) -> None:
     """An error when they come: wrong rank, another size than the weights are for, empty."""
     stage = ResizeStage("x", "y", area_taps(4, 0, 2), area_taps(4, 0, 2))
-    session = open_model(model("AreaResize", **weights(stage)), kernels=True)
+    session = open_model(model("AreaResize", weights(stage)), kernels=True)
     with pytest.raises(Exception, match=r"AreaResize|x: expected"):
         session.run(None, {"x": np.zeros(shape, np.uint8)})

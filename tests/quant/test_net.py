@@ -53,15 +53,14 @@ def test_precisions_with_weights_of_their_own() -> None:
     net = prepare(network("resnet8")).eval()
     mixture = Choice((2, 8, 4, 8, 8, 8))
     net.part([mixture, net.uniform(8)])
-    own = {name: [int(bits) for bits in layer.weights.own] for name, layer in net.layers.items()}
     bits = net.layer_bits(mixture)
-    assert {name.replace("/", "."): found for name, found in own.items()} == {
+    own = {name: net.layer(name).weights.own for name in bits}
+    assert {name: [*map(int, found)] for name, found in own.items()} == {
         name: [width] if width < 8 else [] for name, width in bits.items()
     }
     with torch.no_grad():
-        for layer in net.layers.values():
-            for weight in layer.weights.own.values():
-                weight.mul_(-1)
+        for weight in (weight for found in own.values() for weight in found.values()):
+            weight.mul_(-1)
         twin = QuantNet.from_plain(net.to_plain()).eval()
         twin.load_state_dict(net.state_dict())
         assert torch.equal(twin(inputs(4), mixture), net(inputs(4), mixture))

@@ -10,7 +10,7 @@ from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import DataError
 from dqmq_deploy.report.outcomes import SAMPLE, Outcomes, collect, labels_from_folders
 from dqmq_deploy.report.runners import OnnxRunner, Runner
-from tests.tiny_bundle import BITS, CLASSES, HEIGHT, WIDTH, pictures, reference_logits, reference_p_right
+from tests.tiny_bundle import BITS, CLASSES, HEIGHT, MEMORY, WIDTH, pictures, reference_logits, reference_p_right
 
 
 def run(bundle: Bundle, root: Path, labels: str = "auto") -> Outcomes:
@@ -27,6 +27,7 @@ def run(bundle: Bundle, root: Path, labels: str = "auto") -> Outcomes:
         labels=labels,
         estimator=runner(manifest.estimator.graph),
         configurations=[runner(entry.graph) for entry in manifest.configurations],
+        memory=MEMORY,
         baselines={},
     )
 

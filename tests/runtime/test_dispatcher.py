@@ -149,7 +149,7 @@ def test_escalation_against_numpy(escalating_bundle: Bundle, price: float) -> No
         first, last = (reference_logits(picture[np.newaxis], bits[k])[0] for k in (cascade.first, cascade.last))
         skips = bool(p_right[cascade.first] < cascade.skip)
         again = not skips and bool(top_score(first) < cascade.threshold)
-        logits = last if skips else together(first, last) if again else first
+        logits = last if skips else together(first, last, cascade.memory) if again else first
         found = dispatcher(picture)
         ways.add((skips, again))
         assert (found.config, found.escalated) == (list(BITS)[cascade.last if skips or again else cascade.first], again)
@@ -215,10 +215,10 @@ def test_the_policy_is_the_bundles_unless_forced(tiny_bundle: Bundle, escalating
 
 def test_a_price_between_two_points_is_the_lower_ones(escalating_bundle: Bundle) -> None:
     """A cascade is in force from its price to the next."""
-    curve = escalating_bundle.manifest.policy("escalate").curve
-    names = list(BITS)
+    manifest = escalating_bundle.manifest
+    curve = manifest.policy("escalate").curve
     for price, index in ((0.0, 0), (0.049, 0), (0.05, 1), (0.3, 2), (99.0, 5)):
-        assert Dispatcher(escalating_bundle, price=price).cascade == curve[index].cascade(names)
+        assert Dispatcher(escalating_bundle, price=price).cascade == manifest.cascade(curve[index])
     dispatcher = Dispatcher(escalating_bundle)
     for wrong in (-1.0, float("nan")):
         with pytest.raises(InputError, match="price of at least 0"):

@@ -131,7 +131,7 @@ def test_precisions_part_when_settling() -> None:
         trainer.choose = lambda choice=choice: choice  # type: ignore[method-assign,misc]
         trainer.step(next(iter(trainer.batches.epoch(0, start=0))))
         parted = [not same(old, new.detach()) for old, new in zip(before, shared.masters(), strict=True)]
-        assert parted == [choice.bits[0] == bits for bits in (8, 2, 4)]
+        assert parted == [choice.bits is not None and choice.bits[0] == bits for bits in (8, 2, 4)]
 
 
 @pytest.mark.parametrize("own_weights", [False, True])

@@ -87,6 +87,7 @@ def collect(
         OnnxRunner(bundle.file(path), 1, manifest.image_quant)
         for path in (manifest.estimator.graph, *(entry.graph for entry in manifest.configurations))
     )
+    memory = np.array(manifest.memory)
     p_right, score, predicted, after, kinds, severities = [], [], [], [], [], []
     for rows in _chunks(len(images.names)):
         pixels, kind, severity = images.spoilt(rows, protocol, seed)
@@ -94,13 +95,13 @@ def collect(
         logits = np.stack([runner.run(runner.prepare(pixels)) for runner in configurations], axis=1)
         score.append(top_score(logits))
         predicted.append(logits.argmax(axis=2).astype(np.int64))
-        after.append(answers_after(logits))
+        after.append(answers_after(logits, memory))
         kinds.append(kind)
         severities.append(severity)
         tick((rows[-1] + 1) / len(images.names))
     found, found_after, truth = np.concatenate(predicted), np.concatenate(after), images.truth[:, None]
     return Answers(
-        Evidence(np.concatenate(p_right), np.concatenate(score), found == truth, found_after == truth[:, None]),
+        Evidence(np.concatenate(p_right), np.concatenate(score), found == truth, found_after == truth[:, None], memory),
         found,
         found_after,
         np.concatenate(kinds),

@@ -75,10 +75,9 @@ def for_all(settings: Settings, images: int) -> list[Fold]:
 
 def as_bundled(folds: Sequence[Fold], manifest: Manifest) -> list[Fold]:
     """Folds that route and escalate as the bundle does; ways that it does not know keep the settings of ``folds``."""
-    names = [entry.name for entry in manifest.configurations]
     prices = tuple(point.price for point in manifest.policy(ROUTE).curve)
     cost = np.array([entry.cost for entry in manifest.configurations])
-    cascades = tuple(point.cascade(names) for point in manifest.policy(ESCALATE).curve)
+    cascades = tuple(manifest.cascade(point) for point in manifest.policy(ESCALATE).curve)
     return [
         Fold(fold.rows, replace(fold.settings, prices=prices, route_cost=cost, cascades=cascades)) for fold in folds
     ]

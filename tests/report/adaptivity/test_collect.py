@@ -12,7 +12,7 @@ from dqmq_deploy.report.adaptivity.bootstrap import tracks
 from dqmq_deploy.report.adaptivity.collect import Labelled, collect, labelled_folder
 from dqmq_deploy.report.adaptivity.protocol import PROTOCOLS, find_protocol
 from dqmq_deploy.routing import evidence_of
-from tests.tiny_bundle import BITS, reference_logits, reference_p_right
+from tests.tiny_bundle import BITS, MEMORY, reference_logits, reference_p_right
 
 
 def test_every_graph_says_what_the_reference_says(tiny_bundle: Bundle, tracked: Labelled) -> None:
@@ -20,7 +20,7 @@ def test_every_graph_says_what_the_reference_says(tiny_bundle: Bundle, tracked: 
     found = collect(tiny_bundle, tracked, PROTOCOLS["mixed"], seed=3)
     pixels, kind, severity = tracked.spoilt(range(300), PROTOCOLS["mixed"], seed=3)
     logits = np.stack([reference_logits(pixels, bits) for bits in BITS.values()], axis=1)
-    expected = evidence_of(reference_p_right(pixels), logits, tracked.truth)
+    expected = evidence_of(reference_p_right(pixels), logits, tracked.truth, MEMORY)
     assert np.array_equal(found.evidence.right, expected.right)
     np.testing.assert_allclose(found.evidence.score, expected.score, atol=1e-5)
     np.testing.assert_allclose(found.evidence.p_right, expected.p_right, atol=1e-5)

@@ -8,7 +8,7 @@ from dqmq_deploy.errors import InputError
 from dqmq_deploy.report.adaptivity.settings import Times, as_bundled, by_halves, calibrate, for_all
 from dqmq_deploy.routing import Evidence
 from tests.report.adaptivity.evidences import TIMES, simulated
-from tests.tiny_bundle import BITS, PRICES
+from tests.tiny_bundle import PRICES
 
 
 def test_halves_are_whole_tracks_that_cover_all_images() -> None:
@@ -61,7 +61,7 @@ def test_a_bundle_brings_its_own_settings(tiny_bundle: Bundle) -> None:
         assert after.settings.prices == PRICES
         assert after.settings.route_cost.tolist() == [entry.cost for entry in manifest.configurations]
         point = manifest.policy("escalate").at(0.05)
-        assert after.settings.cascades[1] == point.cascade(list(BITS))
+        assert after.settings.cascades[1] == manifest.cascade(point)
         assert after.settings.trials == before.settings.trials
         assert after.rows is before.rows
 

@@ -24,7 +24,8 @@ KernelSet over(KernelSet below, Isa isa, const TileKernel* tiles, int count) {
 }
 
 KernelSet portable_set() {
-  return {Isa::kPortable, {portable::kDot, portable::kDepthwise}, portable::encode, portable::finish};
+  return {Isa::kPortable, {portable::kDot, portable::kDepthwise}, portable::encode, portable::finish,
+          portable::widen};
 }
 
 #if defined(__x86_64__)
@@ -44,6 +45,7 @@ KernelSet avx512_set() {
   KernelSet set = over(portable_set(), Isa::kAvx512, avx512::kTiles, avx512::kTileCount);
   set.encode = avx512::encode;
   set.finish = avx512::finish;
+  set.widen = avx512::widen;
   set.planes = &avx512::kPlanes;
   set.depthwise = &avx512::kDepthwise;
   return set;

@@ -22,9 +22,10 @@ class Packed {
   const uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
 
-  int64_t panel_bytes = 0;   // from one panel to the next
+  int64_t panel_bytes = 0;   // from one panel to the next, before they are halved
   int64_t run_steps = 0;     // see tile.h
   int64_t starts_at = 0;     // bytes from the start of a panel to its `starts`
+  bool is_halved = false;    // two 4-bit codes a byte: see tile_weights.h
 
  private:
   uint8_t* data_;

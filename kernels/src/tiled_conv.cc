@@ -165,7 +165,7 @@ class TiledConv final : public Conv {
     const int64_t panels = groups_ * panels_, work = tiles * panels;
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
     const int64_t tasks = tasks_for(macs, work);
-    const bool panels_inside = panels * weights_->panel_bytes <= kCachedWeights;
+    const bool panels_inside = !weights_->is_halved && panels * weights_->panel_bytes <= kCachedWeights;
     // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted
     const int64_t height = positions / tiles, higher = positions % tiles;
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
@@ -173,9 +173,10 @@ class TiledConv final : public Conv {
       int64_t tile = panels_inside ? first / panels : first % tiles;
       int64_t panel = panels_inside ? first % panels : first / tiles;
       Positions at(*this, call);
+      Panel weights(set_, *weights_);
       for (int64_t left = (t + 1) * work / tasks - first; left > 0; --left) {
         at.move_to(tile * height + std::min(tile, higher), height + (tile < higher), panel);
-        multiply_tile(call, at, panel);
+        multiply_tile(call, at, panel, weights.at(panel));
         if (panels_inside) {
           if (++panel == panels) panel = 0, ++tile;
         } else if (++tile == tiles) {
@@ -226,7 +227,29 @@ class TiledConv final : public Conv {
     int64_t image_ = 0, oy_ = 0, ox_ = 0;  // of the position behind the tile
   };
 
-  void multiply_tile(const Call& call, const Positions& at, int64_t panel) const {
+  // The weights of one panel after another, as kernels read them.
+  class Panel {
+   public:
+    Panel(const KernelSet& set, const Packed& packed)
+        : set_(set), packed_(packed),
+          wide_(packed.is_halved ? scratch(Slot::kPanel, static_cast<size_t>(packed.panel_bytes)) : nullptr) {}
+
+    const uint8_t* at(int64_t panel) {
+      const int64_t from = panel * packed_.panel_bytes;
+      if (wide_ == nullptr) return packed_.data() + from;
+      if (panel != widened_) set_.widen(packed_.data() + from / 2, packed_.panel_bytes, wide_);
+      widened_ = panel;
+      return wide_;
+    }
+
+   private:
+    const KernelSet& set_;
+    const Packed& packed_;
+    uint8_t* wide_;
+    int64_t widened_ = -1;
+  };
+
+  void multiply_tile(const Call& call, const Positions& at, int64_t panel, const uint8_t* weights) const {
     alignas(64) int32_t sums[kMostTileSums];
     const int64_t group = panel / panels_, lane = panel % panels_ * kernel_.lanes;
     const int64_t channel = group * group_channels_ + lane;
@@ -236,7 +259,6 @@ class TiledConv final : public Conv {
     const Finish& finish = finishes_[static_cast<size_t>(panel)];
     const uint8_t* residual = call.residual ? call.residual + output : nullptr;
     uint8_t* y = call.y + output * element_size_;
-    const uint8_t* weights = weights_->data() + panel * weights_->panel_bytes;
     Tile tile{at.rows_at, call.segments, steps_.segment_count, steps_.steps, weights, weights_->run_steps,
               weights + weights_->starts_at, sums};
     const bool finishes = kernel_.finishes && finish.is_tame && finish.kind != OutputKind::kNumbers;

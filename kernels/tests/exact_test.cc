@@ -220,6 +220,31 @@ DQMQ_TEST(exact, batches_and_empty_outputs) {
   }
 }
 
+// Weights that lie two to a byte, and some just too few for that.
+DQMQ_TEST(exact, large_layers_of_four_bits) {
+  Random random(9);
+  for (int64_t kernel : {1, 3}) {
+    for (int64_t groups : {1, 2}) {
+      for (int64_t channels : {64, 70, 90, 260, 384}) {
+        for (OutputKind kind : kKinds) {
+          if (!drawn()) continue;
+          Case c;
+          Geometry& g = c.layer.geometry;
+          g.groups = groups, g.in_channels = groups * channels / 2 * 2, g.out_channels = groups * random.from(60, 300);
+          g.kernel_h = g.kernel_w = kernel;
+          if (!random.once_in(3)) set_pads(g, 1, 1, 0, 1);
+          c.n = random.from(1, 2), c.h = random.from(3, 6), c.w = random.from(3, 7);
+          c.layer.weight_bits = 4;
+          set_range(c.layer, random.once_in(2) ? 8 : 4, random.once_in(2));
+          c.layer.output.kind = kind;
+          fill(c, random);
+          expect_all_equal(c);
+        }
+      }
+    }
+  }
+}
+
 // Pictures that are encoded one by one, weights that no cache holds.
 DQMQ_TEST(exact, large_pictures_and_large_weights) {
   Random random(8);

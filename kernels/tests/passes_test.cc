@@ -122,6 +122,24 @@ void run_tile(const TileKernel& kernel, const Layer& layer, int rows, Side side,
                     panel.data() + packed->starts_at, reinterpret_cast<int32_t*>(sums.data())});
 }
 
+// Of every set, the inverse of what packing does.
+DQMQ_TEST(passes, widen) {
+  Random random(43);
+  for (const KernelSet* set : kernel_sets()) {
+    for (Side side : kSides) {
+      for (int64_t count : {0, 64, 128, 192, 4096 + 64}) {
+        std::vector<uint8_t> bytes(static_cast<size_t>(count));
+        for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.bits() << 4);
+        const Guarded halves(static_cast<size_t>(count / 2), side), wide(static_cast<size_t>(count), side);
+        halve(bytes.data(), count, halves.data());
+        set->widen(halves.data(), count, wide.data());
+        expect(count == 0 || std::memcmp(wide.data(), bytes.data(), bytes.size()) == 0,
+               std::string(name(set->isa)) + " widens " + std::to_string(count) + " bytes to others than were halved");
+      }
+    }
+  }
+}
+
 DQMQ_TEST(passes, tiles) {
   Random random(42);
   for (const KernelSet* set : kernel_sets()) {

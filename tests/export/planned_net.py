@@ -19,6 +19,7 @@ from dqmq_deploy.export.plan import (
     LinearStage,
     MedianStage,
     Plan,
+    ResizeStage,
     Stage,
     TensorQuant,
     left_aligned,

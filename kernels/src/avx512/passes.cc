@@ -186,4 +186,14 @@ void finish(const Finish& f, const int32_t* sums, int lanes, int rows, int chann
   });
 }
 
+void widen(const uint8_t* halves, int64_t count, uint8_t* bytes) {
+  const __m256i upper = _mm256_set1_epi8(static_cast<char>(0xf0));
+  for (int64_t at = 0; at < count; at += 64, bytes += 64, halves += 32) {
+    const __m256i two = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves));
+    const __m256i first = _mm256_and_si256(_mm256_slli_epi16(two, 4), upper);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes), first);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + 32), _mm256_and_si256(two, upper));
+  }
+}
+
 }  // namespace dqmq::avx512

@@ -1,9 +1,9 @@
-"""The last part of training: compile the policy, specialise the configurations, fit the estimator, measure."""
+"""The last part of training: compile the policy, specialise the configurations, fit crop and estimator, measure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
 from typing import Any
 
@@ -66,11 +66,11 @@ class Finisher:
         self.specialise(choices, cost)
         for choice in choices:
             fold(self.net, choice)
+        self.fit_crop([choice for choice in choices if choice.shrink > 1])
         estimator = self.fit_estimator(choices)
-        images, labels = self.mixture(self.choose_part, self.recipe.estimator.copies, stream=31)
-        tensor = self.tensor(images)
-        answers = np.stack([logits(self.net, tensor, choice).numpy() for choice in choices], 1)
-        evidence = evidence_of(predict(estimator, tensor), answers, labels, fit_memory(answers, labels))
+        memory = fit_memory(*self.answers(self.fit_part, choices, stream=38)[1:])
+        tensor, answers, labels = self.answers(self.choose_part, choices, stream=31)
+        evidence = evidence_of(predict(estimator, tensor), answers, labels, memory)
         return Finished(
             names=self.names(choices),
             choices=choices,
@@ -133,6 +133,14 @@ class Finisher:
         images, labels = self.mixture(part, copies=1, stream=33)
         return Dataset(images, labels, part.classes, part.names, ())
 
+    def answers(
+        self, part: Dataset, choices: list[Choice], stream: int
+    ) -> tuple[Tensor, npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Copies of some images in mixed quality, every configuration's logits ``[N, K, classes]``, and labels."""
+        images, labels = self.mixture(part, self.recipe.estimator.copies, stream)
+        tensor = self.tensor(images)
+        return tensor, np.stack([logits(self.net, tensor, choice).numpy() for choice in choices], 1), labels
+
     def correct(self, images: Tensor, labels: npt.NDArray[np.int64], choices: list[Choice]) -> npt.NDArray[np.bool_]:
         """What each configuration gets right, ``[N, configurations]``."""
         return np.stack([right(self.net, images, labels, choice) for choice in choices], 1)
@@ -189,6 +197,26 @@ class Finisher:
                 _restore_slot(state, start, choice)
         self.net.eval().requires_grad_(False)
         self.notes["specialised"] = {"before": before, "after": after, "kept": kept, "images": len(held_labels)}
+
+    def fit_crop(self, shrunk: list[Choice]) -> None:
+        """Crop shrunk pictures as much as suits the held-out images best, from what training cropped on.
+
+        Training shifts, turns and scales what it sees; what is deployed need not leave room for that, and shows itself
+        larger (Touvron et al., arXiv 1906.06423).
+        """
+        if not shrunk:
+            return
+        self.say("fitting the crop of shrunk pictures")
+        images, labels = self.mixture(self.fit_part, copies=2, stream=37)
+        tensor, trained = self.tensor(images), self.net.shrinking
+        least = min(choice.shrink for choice in shrunk)
+        most = min((size - size // least) // 2 for size in (self.recipe.data.height, self.recipe.data.width))
+        found: dict[int, float] = {}
+        for crop in range(trained.crop, most + 1):
+            self.net.shrinking = replace(trained, crop=crop)
+            found[crop] = float(self.correct(tensor, labels, shrunk).mean())
+        self.net.shrinking = replace(trained, crop=max(found, key=lambda crop: found[crop]))
+        self.notes["shrunk_crop"] = {str(crop): accuracy for crop, accuracy in found.items()}
 
     def _draw(self, images: Tensor, labels: Tensor, stream: tuple[int, int]) -> Draw:
         """Batches for specialising, drawn by a seed of their own for each configuration, round and step."""

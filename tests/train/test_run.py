@@ -149,7 +149,13 @@ def test_a_run_that_settles_can_be_resumed_anywhere(
     train(whole, events.append)
     reports = [event["accuracy"].keys() for event in events if event["event"] == "epoch"]
     assert set(reports[1]) == {"2", "4", "8", "4, shrunk by 2"}
-    configurations = checkpoint.load(whole.out)["configurations"]
+    content = checkpoint.load(whole.out)
+    configurations = content["configurations"]
+    crops = content["notes"]["shrunk_crop"]  # by held-out accuracy, from the one that was trained with
+    assert list(crops) == [str(crop) for crop in range(1, SIZE // 4 + 1)]
+    assert crops[str(content["structure"]["shrinking"]["crop"])] == max(crops.values())
+    assert content["structure"]["shrinking"]["median"]
+    assert content["curve"]["memory"].shape == (len(configurations),) * 2
     assert list(reports[2]) == [entry["name"] for entry in configurations]
     if bits == "uniform":
         assert [set(entry["bits"]) for entry in configurations if entry["shrink"] == 1] == [{2}, {4}, {8}]

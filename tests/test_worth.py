@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dqmq_deploy import worth
-from dqmq_deploy.routing import Outcome
-from dqmq_deploy.worth import Gain, best_mix, mean_gain, over_budgets, static_outcomes
+from dqmq_deploy.routing import Evidence, Outcome, best_cascade
+from dqmq_deploy.worth import Gain, best_mix, mean_gain, over_budgets, static_outcomes, sure_cascade
 
 SEEDS = st.integers(0, 2**32 - 1)
 COST = np.array([0.2, 0.5, 1.0])
@@ -102,3 +102,16 @@ def test_accuracy_over_budgets_is_an_area() -> None:
     assert values.mean() == pytest.approx(expected, abs=2e-3)
     same = mean_gain(values - over_budgets(outcomes[::-1], budgets))
     assert same.difference == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("knows", "asked"), [(False, False), (True, True)])
+def test_the_estimator_is_asked_where_it_surely_helps(knows: bool, asked: bool) -> None:
+    """What it says by chance of the images at hand is no reason."""
+    rng = np.random.default_rng(5)
+    right = rng.random((400, 2)) < np.array([0.5, 0.9])  # worth the same at that price
+    chance = np.where(right, 0.9, 0.1) if knows else rng.random((400, 2))
+    found = Evidence(chance, np.ones((400, 2)), right)
+    cost = np.array([0.5, 1.0])
+    cascade = sure_cascade(found, cost, 0.0, 0.8)
+    assert cascade.asks_estimator == asked
+    assert best_cascade(found, cost, 0.0, 0.8).asks_estimator

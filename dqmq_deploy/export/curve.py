@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE, PolicyEntry, PricePoint
-from dqmq_deploy.routing import Evidence, Outcome, best_cascade, choose, run_cascade, run_route
+from dqmq_deploy.routing import Evidence, Outcome, choose, run_cascade, run_route
+from dqmq_deploy.worth import sure_cascade
 
 POINTS = 30
 
@@ -80,7 +81,7 @@ def calibrate_escalation(evidence: Evidence, expenses: Expenses) -> Calibrated:
     points: list[PricePoint] = []
     before = None
     for price in prices:
-        cascade = best_cascade(evidence, cost, estimator_cost, price)
+        cascade = sure_cascade(evidence, cost, estimator_cost, price)
         if cascade == before:
             continue
         before = cascade
@@ -117,7 +118,7 @@ def told_by_halves(
     for half in (0, 1):
         fitted = evidence.take(slice(1 - half, None, 2)) if count > 1 else evidence
         found = run_cascade(
-            best_cascade(fitted, cost, estimator_cost, price, pair=pair),
+            sure_cascade(fitted, cost, estimator_cost, price, pair),
             evidence.take(slice(half, None, 2)),
             cost,
             estimator_cost,

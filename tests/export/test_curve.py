@@ -15,6 +15,7 @@ from dqmq_deploy.export.curve import (
     told_by_halves,
 )
 from dqmq_deploy.routing import Cascade, Evidence, best_cascade, run_cascade
+from dqmq_deploy.worth import sure_cascade
 from tests.test_routing import evidence
 
 NAMES = ["w2", "w4", "w8"]
@@ -85,7 +86,7 @@ def test_points_of_escalation_add_up(seed: int, images: int) -> None:
     ]
     assert all(before != after for before, after in pairwise(cascades))
     for point, cascade in zip(points, cascades, strict=True):
-        assert cascade == best_cascade(found, EXPENSES.cost, EXPENSES.estimator_cost, point.price)
+        assert cascade == sure_cascade(found, EXPENSES.cost, EXPENSES.estimator_cost, point.price)
         outcome = run_cascade(cascade, found, EXPENSES.cost, EXPENSES.estimator_cost)
         assert point.latency_ms == pytest.approx(outcome.cost.mean() * 1.0, abs=1e-4)  # the slowest takes 1 ms
         assert sum(point.mix.values()) == pytest.approx(1)

@@ -117,4 +117,4 @@ def test_the_estimator_is_asked_where_it_surely_helps() -> None:
 
     by_chance, with_reason = (np.mean([asked(knows, seed) for seed in range(40)], axis=0) for knows in (False, True))
     assert with_reason.tolist() == [1, 1]
-    assert by_chance[0] < 0.2 < 0.5 < by_chance[1]
+    assert by_chance[0] <= 0.1 < 0.3 < by_chance[1]

@@ -28,6 +28,7 @@ from dqmq_deploy.train.pixels import normalised
 from dqmq_deploy.train.recipe import Recipe
 from dqmq_deploy.train.trainer import Trainer, slot_parameters
 
+_CHOOSE = 0.7  # of the held-out images, to choose prices and thresholds by; the others fit crop, memory and estimator
 _WORSE = 0.001  # held-out accuracy below the start at which a specialised slot is put back
 
 Pixels = npt.NDArray[np.uint8]
@@ -55,7 +56,7 @@ class Finisher:
         self.batches: Batches = trainer.batches
         self.cost_table: CostTable = trainer.cost
         self.layers, self.say = layers, say
-        self.fit_part, self.choose_part = split_by_group(held_out, 0.5, recipe.seed)
+        self.fit_part, self.choose_part = split_by_group(held_out, _CHOOSE, recipe.seed)
         self.notes: dict[str, Any] = {}
 
     def finish(self) -> Finished:

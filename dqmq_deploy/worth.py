@@ -21,6 +21,10 @@ Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 
 
+LEAST_PRICE = 0.002
+"""Accuracy that the time of the slowest configuration is worth at least: what buys less buys a handful of images."""
+
+
 @dataclass(frozen=True)
 class Gain:
     """A difference of two accuracies, -1 to 1, with its 95 % interval."""
@@ -81,14 +85,21 @@ def best_mix(accuracy: Floats, cost: Floats, budget: float) -> Mix:
 
 
 def sure_cascade(
-    evidence: Evidence, cost: Floats, estimator_cost: float, price: float, pair: tuple[int, int] | None = None
+    evidence: Evidence,
+    cost: Floats,
+    estimator_cost: float,
+    price: float,
+    pair: tuple[int, int] | None = None,
+    skips: int = 12,
 ) -> Cascade:
-    """The cascade of the greatest utility, which asks the estimator only where that is surely worth its time.
+    """The cascade of the greatest utility, but for what is chance on the images at hand.
 
-    Among a dozen lines to draw one nearly always helps a little on the images that they are drawn by; on others that
-    cost 0.1 points (models/ablation.md). Arguments are those of :func:`dqmq_deploy.routing.best_cascade`.
+    It asks the estimator only where that is surely worth its time: among a dozen lines to draw one nearly always helps
+    a little on the images that they are drawn by; on others that cost 0.1 points (models/ablation.md). And time is
+    worth :data:`LEAST_PRICE` at any price. Arguments are those of :func:`dqmq_deploy.routing.best_cascade`.
     """
-    plain, asking = (best_cascade(evidence, cost, estimator_cost, price, skips, pair) for skips in (0, 12))
+    price = max(price, LEAST_PRICE)
+    plain, asking = (best_cascade(evidence, cost, estimator_cost, price, some, pair) for some in (0, skips))
     ours, theirs = (run_cascade(cascade, evidence, cost, estimator_cost) for cascade in (asking, plain))
     gain = mean_gain((ours.right - price * ours.cost) - (theirs.right - price * theirs.cost))
     return asking if gain.is_sure else plain

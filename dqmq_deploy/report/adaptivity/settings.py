@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE, Manifest
 from dqmq_deploy.errors import InputError
-from dqmq_deploy.routing import Cascade, Evidence, best_cascade
+from dqmq_deploy.routing import Cascade, Evidence
 from dqmq_deploy.worth import sure_cascade
 
 PRICES = (0.0, *np.geomspace(1e-3, 3.0, 32).tolist())
@@ -54,7 +54,7 @@ def calibrate(evidence: Evidence, times: Times, prices: Sequence[float] = PRICES
         prices=tuple(prices),
         route_cost=cost,
         cascades=tuple(sure_cascade(evidence, cost, estimator, price) for price in prices),
-        trials=tuple(best_cascade(evidence, cost, estimator, price, skips=0) for price in prices),
+        trials=tuple(sure_cascade(evidence, cost, estimator, price, skips=0) for price in prices),
     )
 
 

@@ -4,7 +4,7 @@ Two ways, and one knob for both, the *price*: accuracy one is willing to give up
 
     route      the estimator foretells p_right of every configuration; the image goes to  argmax p_right - price x cost
     escalate   the ``first`` configuration answers; where its score is below ``threshold``, ``last`` looks again, and
-               its answer counts together with a little of the first one. With ``skip`` above 0 the estimator is asked
+               its answer counts together with a part of the first one. With ``skip`` above 0 the estimator is asked
                before: where it gives ``first`` a smaller chance than that, the image goes to ``last`` at once.
 
 Plain NumPy: what training calibrates, export records, serving does and the report tells is one code. Symbols: N images,

@@ -2,7 +2,7 @@
 
     escalate   image -> decode -> [estimator, if the cascade asks it] -> first -> sure enough? ----------> Prediction
                                         └── no chance ────────────────────────> last <─ no ┘ -----------> Prediction
-                                                                 (with a little of what first said)
+                                                                 (with a part of what first said)
     route      image -> decode -> estimator -> p_right -> argmax(p_right - price * cost) -> that graph -> Prediction
 
 One image takes the short way, batches of one. Many images go through each graph together.

@@ -32,6 +32,9 @@ class Shrinking:
 
 PLAIN = Shrinking()
 
+MOST_AREA = 2**24 // 255
+"""Units of area that a mean may be over: sums of more pixels would not be exact in float32."""
+
 
 def area_taps(size: int, crop: int, fewer: int) -> npt.NDArray[np.int32]:
     """How much of each pixel lies in each of ``fewer`` equal parts of a side of ``size``, less ``crop`` at either end.
@@ -49,6 +52,12 @@ def area_taps(size: int, crop: int, fewer: int) -> npt.NDArray[np.int32]:
     inside = np.minimum(starts + part, pixels + pixel) - np.maximum(starts, pixels)
     taps: npt.NDArray[np.int32] = np.clip(inside, 0, None).astype(np.int32)
     return taps
+
+
+def is_exact(size: tuple[int, int], crop: int, shrink: int) -> bool:
+    """Whether means over areas of pictures of that height and width come out alike everywhere."""
+    rows, columns = (area_taps(side, crop, side // shrink)[0].sum() for side in size)
+    return int(rows) * int(columns) <= MOST_AREA
 
 
 def shrink_codes(codes: Tensor, shrink: int, how: Shrinking) -> Tensor:

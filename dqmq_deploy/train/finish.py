@@ -20,6 +20,7 @@ from dqmq_deploy.policy.specialise import Draw, Specialisation, assign, fine_tun
 from dqmq_deploy.quality.estimator import Estimator, fit, predict
 from dqmq_deploy.quant.folding import fold
 from dqmq_deploy.quant.net import Choice
+from dqmq_deploy.quant.shrink import is_exact
 from dqmq_deploy.routing import Evidence, evidence_of, fit_memory
 from dqmq_deploy.train.data import Dataset, split_by_group
 from dqmq_deploy.train.evaluate import logits, right
@@ -211,9 +212,12 @@ class Finisher:
         images, labels = self.mixture(self.fit_part, copies=2, stream=37)
         tensor, trained = self.tensor(images), self.net.shrinking
         least = min(choice.shrink for choice in shrunk)
-        most = min((size - size // least) // 2 for size in (self.recipe.data.height, self.recipe.data.width))
+        size = self.recipe.data.height, self.recipe.data.width
+        most = min((side - side // least) // 2 for side in size)
         found: dict[int, float] = {}
-        for crop in range(trained.crop, most + 1):
+        for crop in range(trained.crop, most + 1, max(1, min(size) // 32)):
+            if not all(is_exact(size, crop, choice.shrink) for choice in shrunk):
+                continue
             self.net.shrinking = replace(trained, crop=crop)
             found[crop] = float(self.correct(tensor, labels, shrunk).mean())
         self.net.shrinking = replace(trained, crop=max(found, key=lambda crop: found[crop]))

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from dqmq_deploy.bits import EDGE_BITS, LADDER
 from dqmq_deploy.degradations.kinds import KINDS, TRAINING_KINDS
 from dqmq_deploy.errors import RecipeError, unknown_key
+from dqmq_deploy.quant.shrink import is_exact
 from dqmq_deploy.train.augment import AugmentSettings
 
 
@@ -186,6 +187,11 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(
             "data.shrunk_crop: expected data.shrinks beside it, and as many pixels left as shrunk images have or more, "
             f"got {data.shrunk_crop}"
+        )
+    if not all(is_exact((data.height, data.width), data.shrunk_crop, shrink) for shrink in data.shrinks[1:]):
+        raise RecipeError(
+            f"data.shrunk_crop: {data.shrunk_crop} of {data.height} x {data.width} makes areas too fine to be exact; "
+            "expected one that leaves a rounder part of the shrunk size"
         )
     if train.shrunk_bits not in ladder:
         raise RecipeError(f"train.shrunk_bits: expected one of train.ladder, got {train.shrunk_bits}")

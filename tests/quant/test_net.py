@@ -12,7 +12,7 @@ from dqmq_deploy.errors import ModelError
 from dqmq_deploy.nets.load import build
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet, prepare
-from dqmq_deploy.quant.shrink import Shrinking, area_taps, median
+from dqmq_deploy.quant.shrink import Shrinking, area_taps, is_exact, median
 from tests.quant.networks import NAMES, SIZE, Odd, inputs, network, quantized
 
 
@@ -46,6 +46,12 @@ def test_shrunk_images_are_filtered_and_cropped() -> None:
     assert torch.equal(small * 64 + 128, expected.float())
     twin = QuantNet.from_plain(net.to_plain())
     assert twin.shrinking == shrinking
+
+
+def test_means_over_areas_are_exact_up_to_a_size() -> None:
+    """Whole parts always, odd ones as long as sums of pixels fit into a float32."""
+    assert is_exact((4096, 4096), 0, 2) and is_exact((224, 224), 13, 2)
+    assert is_exact((512, 512), 1, 2) and not is_exact((640, 640), 1, 2)
 
 
 def test_precisions_with_weights_of_their_own() -> None:

@@ -1,10 +1,9 @@
 """What the dispatcher answers for one image."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The answer for one image, which configuration gave it, and what it took.
 
     ``score`` is the softmax of the winning class, 0 to 1. ``p_right`` holds the estimator's probability of a right

@@ -1,7 +1,5 @@
 """Records: keys, order, and what has no number to show."""
 
-from dataclasses import replace
-
 from dqmq_deploy.errors import ImageError
 from dqmq_deploy.runtime.prediction import Prediction
 from dqmq_deploy.serve.records import FIELDS, to_record
@@ -28,11 +26,11 @@ def test_record_of_an_error() -> None:
 
 def test_numbers_that_are_none() -> None:
     """JSON has no word for them, so such an answer is an error."""
-    for wrong in (replace(FOUND, score=float("nan")), replace(FOUND, quality=float("inf"))):
+    for wrong in (FOUND._replace(score=float("nan")), FOUND._replace(quality=float("inf"))):
         assert "no finite number" in to_record("x.png", wrong)["error"]
 
 
 def test_where_the_estimator_was_not_asked() -> None:
     """There is no quality to tell, and nothing wrong with that."""
-    record = to_record("x.png", replace(FOUND, quality=None, p_right=(), escalated=True))
+    record = to_record("x.png", FOUND._replace(quality=None, p_right=(), escalated=True))
     assert record["quality"] is None and record["escalated"] is True

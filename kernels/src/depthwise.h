@@ -27,7 +27,7 @@ struct DepthwiseRow {
   int64_t first_column;       // of the first output position: -pad_left
   int64_t row_groups, kernel_w, stride_w, dilation_w, out_w;
   uint8_t x_min, x_max;
-  const uint8_t* weights;     // [row_groups][kernel_w][lanes][kRowGroup]
+  const uint8_t* weights;     // [row_groups][kernel_w][lanes][kRowGroup], at the top of their bytes: sums need no shift
   int channels;               // of the block, at most its lanes
 };
 
@@ -38,7 +38,7 @@ struct DepthwiseKernel {
   // The lane of each channel of a block.
   int (*lane_of)(int lanes, int channel);
 
-  // `finish` has the constants of the block's lanes. Outputs are `pitch` elements apart, residuals laid out as they are.
+  // `finish` has the constants of the block's lanes, and no shift. Outputs are `pitch` elements apart, residuals laid out as they are.
   void (*run)(const DepthwiseRow& row, int lanes, const Finish& finish, const uint8_t* residual, void* y, int64_t pitch);
 };
 

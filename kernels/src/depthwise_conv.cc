@@ -34,9 +34,9 @@ class DepthwiseConv final : public Conv {
     row_groups_ = ceil_div(geometry_.kernel_h, kRowGroup);
     padding_.assign(static_cast<size_t>(lanes_), layer.x_zero_point);
     const Codes codes = unpack_codes(layer);
-    weights_ = packed_weights(layer, path(), [&] { return pack(codes); });
+    weights_ = packed_weights(layer, path(), [&] { return pack(codes, 1 << (8 - layer.weight_bits)); });
     // the zero point stays in the codes, padding and all
-    constants_ = Constants(layer, codes, {0, false}, lanes_, [&](int64_t channel) {
+    constants_ = Constants(layer, codes, {0, false, true}, lanes_, [&](int64_t channel) {
       const Block& block = *std::find_if(blocks_.begin(), blocks_.end(), [&](const Block& each) {
         return channel < each.channel + each.channels;
       });
@@ -90,8 +90,8 @@ class DepthwiseConv final : public Conv {
     }
   }
 
-  // [blocks] of [row_groups][kernel_w][lanes][kRowGroup].
-  std::shared_ptr<Packed> pack(const Codes& codes) const {
+  // [blocks] of [row_groups][kernel_w][lanes][kRowGroup], codes times `unit`.
+  std::shared_ptr<Packed> pack(const Codes& codes, int unit) const {
     const Geometry& g = geometry_;
     auto packed = std::make_shared<Packed>(static_cast<size_t>(lanes_ * row_groups_ * g.kernel_w * kRowGroup));
     for (const Block& block : blocks_) {
@@ -102,7 +102,7 @@ class DepthwiseConv final : public Conv {
           for (int64_t x = 0; x < g.kernel_w; ++x) {
             const int8_t code = codes[static_cast<size_t>(((block.channel + c) * g.kernel_h + y) * g.kernel_w + x)];
             to[((y / kRowGroup * g.kernel_w + x) * block.lanes + lane) * kRowGroup + y % kRowGroup] =
-                static_cast<uint8_t>(code);
+                static_cast<uint8_t>(code * unit);
           }
         }
       }

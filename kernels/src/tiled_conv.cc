@@ -196,7 +196,7 @@ class TiledConv final : public Conv {
 
     void move_to(int64_t from, int64_t count, int64_t panel) {
       const int64_t start = conv_.steps_.depthwise ? panel * conv_.kernel_.lanes
-                                                   : panel / conv_.panels_ * conv_.group_bytes_;
+                                                   : conv_.group_of(panel) * conv_.group_bytes_;
       if (from == first && start == start_) return;
       if (from != first + rows) find(from);
       first = from, start_ = start, rows = static_cast<int>(count);
@@ -249,9 +249,12 @@ class TiledConv final : public Conv {
     int64_t widened_ = -1;
   };
 
+  // A division takes as long as the multiplications of a small tile, and mostly there is but one group.
+  int64_t group_of(int64_t panel) const { return groups_ == 1 ? 0 : panel / panels_; }
+
   void multiply_tile(const Call& call, const Positions& at, int64_t panel, const uint8_t* weights) const {
     alignas(64) int32_t sums[kMostTileSums];
-    const int64_t group = panel / panels_, lane = panel % panels_ * kernel_.lanes;
+    const int64_t group = group_of(panel), lane = (panel - group * panels_) * kernel_.lanes;
     const int64_t channel = group * group_channels_ + lane;
     const int channels = static_cast<int>(std::min<int64_t>(kernel_.lanes, group_channels_ - lane));
     const int64_t position = call.first_image * call.out_h * call.out_w + at.first;

@@ -43,6 +43,7 @@ struct Reader {
     for (int i = 0; i < kRowGroup; ++i) {
       const int64_t at = group * kRowGroup + i;
       offsets[i] = row.rows[at] - padding, inside[i] = row.inside[at];
+      bases[i] = padding + (offsets[i] & inside[i]);
     }
   }
 
@@ -60,6 +61,22 @@ struct Reader {
     const uint8_t* from[kRowGroup];
 #pragma GCC unroll 4
     for (int i = 0; i < kRowGroup; ++i) from[i] = at_column(at, i);
+    return column(from);
+  }
+
+  // Two neighbours that are both within the picture.
+  inline __attribute__((always_inline)) void columns_within(int64_t at, Column<vectors> (&out)[2]) const {
+    const uint8_t *from[kRowGroup], *next[kRowGroup];
+    const int64_t first = at * pixel;
+#pragma GCC unroll 4
+    for (int i = 0; i < kRowGroup; ++i) {
+      from[i] = bases[i] + (first & inside[i]);
+      next[i] = from[i] + (pixel & inside[i]);
+    }
+    out[0] = column(from), out[1] = column(next);
+  }
+
+  inline __attribute__((always_inline)) Column<vectors> column(const uint8_t* const (&from)[kRowGroup]) const {
     Column<vectors> out;
     if constexpr (vectors == 4) {
       __m512i r[kRowGroup];
@@ -85,7 +102,7 @@ struct Reader {
   }
 
   // copies, which stores to y cannot change
-  const uint8_t* padding;
+  const uint8_t *padding, *bases[kRowGroup];
   int64_t width, pixel, offsets[kRowGroup], inside[kRowGroup];
   __m512i lowest, highest;
   __mmask64 mask;
@@ -100,23 +117,38 @@ struct Writer {
       : finish(f), requantize(requantize), residual(residual), y(y), pitch(pitch),
         mask(channels >= 64 ? ~0ull : (1ull << channels) - 1) {}
 
-  __m512 scaled(__m512i sums, int v) const {
-    return requantize.scaled(sums, finish.bias + kLanes * v, finish.factor + kLanes * v);
-  }
+  // What the sums of vector v start from.
+  __m512i start(int v) const { return _mm512_loadu_si512(finish.bias + kLanes * v); }
 
-  inline __attribute__((always_inline)) void write(int64_t position, const __m512i (&sums)[vectors]) const {
-    if (finish.kind == OutputKind::kNumbers) return write_numbers(position, sums);
-    __m512i rounded[4] = {};
+  // `count` positions of so many vectors, or fewer at the end of a row.
+  template <int count>
+  inline __attribute__((always_inline)) void write(int64_t position, int64_t end,
+                                                   const __m512i (&sums)[count][vectors]) const {
+    if (finish.kind == OutputKind::kNumbers) {
+      for (int p = 0; p < count && position + p < end; ++p) write_numbers(position + p, sums[p]);
+      return;
+    }
+    __m512i rounded[count][4] = {};
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) rounded[v] = requantize.rounded(scaled(sums[v], v));
-    __m512i codes = requantize.packed(rounded);
-    if constexpr (vectors < 4) {
-      codes = in_order(codes);
+    for (int v = 0; v < vectors; ++v) {
+      const __m512 factor = _mm512_castsi512_ps(kept(_mm512_loadu_si512(finish.factor + kLanes * v)));
+#pragma GCC unroll 2
+      for (int p = 0; p < count; ++p) {
+        rounded[p][v] = requantize.rounded(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[p][v]), factor));
+      }
     }
-    if (finish.kind == OutputKind::kResidual) {
-      codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8(mask, residual + position * pitch));
+#pragma GCC unroll 2
+    for (int p = 0; p < count; ++p) {
+      if (p > 0 && position + p >= end) return;
+      __m512i codes = requantize.packed(rounded[p]);
+      if constexpr (vectors < 4) {
+        codes = in_order(codes);
+      }
+      if (finish.kind == OutputKind::kResidual) {
+        codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8(mask, residual + (position + p) * pitch));
+      }
+      store(static_cast<uint8_t*>(y) + (position + p) * pitch, codes);
     }
-    store(static_cast<uint8_t*>(y) + position * pitch, codes);
   }
 
   void store(uint8_t* to, __m512i codes) const {
@@ -133,7 +165,10 @@ struct Writer {
 
   void write_numbers(int64_t position, const __m512i (&sums)[vectors]) const {
     alignas(64) float values[vectors * kLanes];
-    for (int v = 0; v < vectors; ++v) _mm512_store_ps(values + kLanes * v, scaled(sums[v], v));
+    for (int v = 0; v < vectors; ++v) {
+      const __m512 factor = _mm512_loadu_ps(finish.factor + kLanes * v);
+      _mm512_store_ps(values + kLanes * v, _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), factor));
+    }
     float* to = static_cast<float*>(y) + position * pitch;
     for (int c = 0; c < vectors * kLanes; ++c) {
       if (mask >> c & 1) to[c] = values[vectors == 4 ? c % 16 / 4 * 16 + c / 16 * 4 + c % 4 : c];
@@ -161,24 +196,30 @@ void slide(const DepthwiseRow& row, const Writing& writer) {
 #pragma GCC unroll 2
   for (int i = 0; i < 3 - stride; ++i) c[i] = reader.column(first_column + i);
   for (int64_t position = 0; position < out_w; position += positions) {
-#pragma GCC unroll 5
-    for (int i = 3 - stride; i < columns; ++i) c[i] = reader.column(first_column + position * stride + i);
+    const int64_t at = first_column + position * stride + 3 - stride;
+    Column<vectors> fresh[2];
+    if (at >= 0 && at + 1 < row.width) {
+      reader.columns_within(at, fresh);
+    } else {
+      fresh[0] = reader.column(at), fresh[1] = reader.column(at + 1);
+    }
+    c[columns - 2] = fresh[0], c[columns - 1] = fresh[1];
     __m512i sums[positions][vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
+      const __m512i start = kept(writer.start(v));
 #pragma GCC unroll 2
-      for (int p = 0; p < positions; ++p) sums[p][v] = _mm512_setzero_si512();
+      for (int p = 0; p < positions; ++p) sums[p][v] = start;
 #pragma GCC unroll 3
       for (int k = 0; k < 3; ++k) {
-        const __m512i weights = _mm512_load_si512(all_weights + (k * vectors + v) * 64);
+        const __m512i weights = kept(_mm512_load_si512(all_weights + (k * vectors + v) * 64));
 #pragma GCC unroll 2
         for (int p = 0; p < positions; ++p) {
           sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], c[p * stride + k].v[v], weights);
         }
       }
     }
-    writer.write(position, sums[0]);
-    if (positions == 2 && position + 1 < out_w) writer.write(position + 1, sums[positions - 1]);
+    writer.write(position, out_w, sums);
 #pragma GCC unroll 2
     for (int i = 0; i < 3 - stride; ++i) c[i] = c[i + positions * stride];
   }
@@ -189,7 +230,8 @@ template <bool clamps, typename Writing>
 void walk(const DepthwiseRow& row, const Writing& writer) {
   constexpr int vectors = Writing::vectors;
   for (int64_t position = 0; position < row.out_w; ++position) {
-    __m512i sums[vectors] = {};
+    __m512i sums[1][vectors];
+    for (int v = 0; v < vectors; ++v) sums[0][v] = writer.start(v);
     const uint8_t* weights = row.weights;
     for (int64_t group = 0; group < row.row_groups; ++group) {
       const Reader<vectors, clamps> reader(row, group);
@@ -198,11 +240,11 @@ void walk(const DepthwiseRow& row, const Writing& writer) {
         const Column<vectors> column = reader.column(at);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-          sums[v] = _mm512_dpbusd_epi32(sums[v], column.v[v], _mm512_load_si512(weights + 64 * v));
+          sums[0][v] = _mm512_dpbusd_epi32(sums[0][v], column.v[v], _mm512_load_si512(weights + 64 * v));
         }
       }
     }
-    writer.write(position, sums);
+    writer.write(position, row.out_w, sums);
   }
 }
 

@@ -24,8 +24,10 @@ struct Codes {
 
   Codes(int64_t pitch, int at) : pitch(pitch), at(at) {}
 
-  bool is_one() const { return count == 4 && (vectors % 4 == 0 || pitch == 16 * vectors); }
-  int64_t offset(int i) const { return (at + i) / vectors * pitch + (at + i) % vectors * 16; }
+  inline __attribute__((always_inline)) bool is_one() const { return count == 4 && (vectors % 4 == 0 || pitch == 16 * vectors); }
+  inline __attribute__((always_inline)) int64_t offset(int i) const {
+    return (at + i) / vectors * pitch + (at + i) % vectors * 16;
+  }
 
   inline __attribute__((always_inline)) void store(uint8_t* y, __m512i codes) const {
     if (is_one()) return _mm512_storeu_si512(y + offset(0), codes);
@@ -66,7 +68,11 @@ template <bool adds, int vectors, int rows>
 inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const __m512i (&sums)[rows][vectors]) {
   constexpr int total = rows * vectors;
   const Requantize<true, false> requantize(*tile.finish);
-  const float* factor = tile.finish->factor;
+  __m512 factor[vectors];
+#pragma GCC unroll 6
+  for (int v = 0; v < vectors; ++v) {
+    factor[v] = _mm512_castsi512_ps(kept(_mm512_loadu_si512(tile.finish->factor + 16 * v)));
+  }
 #pragma GCC unroll 8
   for (int at = 0; at < total; at += 4) {
     __m512i rounded[4] = {};
@@ -74,7 +80,7 @@ inline __attribute__((always_inline)) void finish_codes(const Tile& tile, const 
     for (int i = 0; i < 4; ++i) {
       if (at + i >= total) continue;
       const int row = (at + i) / vectors, v = (at + i) % vectors;
-      rounded[i] = requantize.rounded(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[row][v]), _mm512_loadu_ps(factor + 16 * v)));
+      rounded[i] = requantize.rounded(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[row][v]), factor[v]));
     }
     const Codes<vectors, 4> four(tile.pitch, at);
     const Codes<vectors, total % 4> rest(tile.pitch, at);

@@ -213,16 +213,16 @@ void run_some(const PlanesTile& tile, int first_channel, PlaneSums& out) {
           add_chain(sums[c][0], kTable.data(), reinterpret_cast<const uint8_t*>(weights + c * kRunUnit), 0, x);
         }
       } else {
+        __m512i x[kRunUnit][2];
 #pragma GCC unroll 4
         for (int i = 0; i < kRunUnit; ++i) {
           const uint8_t* at = tile.planes + tile.steps[step + i];
-          const __m512i x0 = _mm512_loadu_si512(at), x1 = _mm512_loadu_si512(at + 64);
+          x[i][0] = _mm512_loadu_si512(at), x[i][1] = _mm512_loadu_si512(at + 64);
+        }
 #pragma GCC unroll 16
-          for (int c = 0; c < channels; c += 2) {
-            const __m512i one = _mm512_load_si512(kTable.data() + weights[c * kRunUnit + i]);
-            const __m512i two = _mm512_load_si512(kTable.data() + weights[(c + 1) * kRunUnit + i]);
-            add_four(sums[c][0], sums[c][1], sums[c + 1][0], sums[c + 1][1], one, two, x0, x1);
-          }
+        for (int c = 0; c < channels; ++c) {
+          add_two_chains(sums[c][0], sums[c][1], kTable.data(), reinterpret_cast<const uint8_t*>(weights + c * kRunUnit),
+                         0, x);
         }
       }
     }

@@ -73,6 +73,12 @@ inline __attribute__((always_inline)) __m512i in_order(__m512i packed) {
   return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
 }
 
+// Keeps a value in a register, where GCC 12 would read it from memory at every use: loads are what is short.
+inline __attribute__((always_inline)) __m512i kept(__m512i value) {
+  asm("" : "+v"(value));
+  return value;
+}
+
 // Calls body(Requantize<...>(f)) as tame as f allows.
 template <typename Body>
 inline __attribute__((always_inline)) void requantize_by(const Finish& f, Body&& body) {

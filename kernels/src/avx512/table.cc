@@ -150,7 +150,7 @@ void table(int count, const Tile& tile) {
   if constexpr (rows > 1) table<vectors, rows - 1>(count, tile);
 }
 
-template void table<2, 7>(int, const Tile&);
+template void table<2, 10>(int, const Tile&);
 template void table<1, 14>(int, const Tile&);
 
 }  // namespace dqmq::avx512

@@ -6,7 +6,7 @@ namespace dqmq::avx512 {
 
 // Speeds are those measured on one core of a Zen 4, in multiply-accumulates a cycle, for long segments.
 const TileKernel kTiles[] = {
-    {"table 128", Encoding::kTriples, 7, 128, kTableRow, 0, kLaneOrder, 170, table<2, 7>},
+    {"table 128", Encoding::kTriples, 10, 128, kTableRow, 0, kLaneOrder, 170, table<2, 10>},
     {"table 64", Encoding::kTriples, 14, 64, kTableRow, 0, kLaneOrder, 140, table<1, 14>},
     {"dot 64", Encoding::kBytes, 6, 64, 0, kAnyProduct, nullptr, 62, dot<4, 6>, true},
     {"dot 96", Encoding::kBytes, 4, 96, 0, kAnyProduct, nullptr, 62, dot<6, 4>, true},

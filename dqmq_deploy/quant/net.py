@@ -275,6 +275,18 @@ class QuantNet(nn.Module):
         names = [spec.name for spec in self.stages if isinstance(spec, ConvSpec | LinearSpec)]
         return {name: sorted({bits[name] for bits in found} - {EDGE_BITS}) for name in names}
 
+    @torch.no_grad()
+    def halve(self) -> None:
+        """Round master weights to float16, so that :meth:`finished_state` may store them in half the bytes."""
+        for spec in self.stages:
+            if isinstance(spec, ConvSpec | LinearSpec):
+                for master in self.layer(spec.name).weights.masters():
+                    master.copy_(master.half())
+
+    def finished_state(self) -> dict[str, Tensor]:
+        """``state_dict()`` of a network that :meth:`halve` has rounded, its master weights as float16."""
+        return {name: value.half() if _is_master(name) else value for name, value in self.state_dict().items()}
+
     def float_state(self) -> dict[str, Tensor]:
         """The float network's part of ``state_dict()``: master weights, biases and the float slot's normalisation."""
         part: dict[str, Tensor] = {}
@@ -373,6 +385,11 @@ def prepare(
         ModelError: the network has a part that cannot be quantized; the message names it.
     """
     return QuantNet(trace(model), ladder, image_scale, image_zero_point, shrinks, shrinking)
+
+
+def _is_master(name: str) -> bool:
+    """Whether an entry of ``state_dict()`` is a master weight, shared or a precision's own."""
+    return name.endswith(".weights.weight") or ".weights.own." in name
 
 
 def _key(name: str) -> str:

@@ -136,6 +136,7 @@ class _Run:
             self._say(self._epoch_report())
             self.save()
         trainer.load_average()
+        trainer.net.halve()
         if self.rank == 0:
             self._save_finished(Finisher(recipe, trainer, self.layers, self.held_out, self._stage).finish())
         seconds = round(time.monotonic() - self.started, 1)
@@ -227,7 +228,7 @@ class _Run:
         assert teacher is not None
         content = {
             **self._common(),
-            "state": self.trainer.net.state_dict(),
+            "state": self.trainer.net.finished_state(),
             "float_state": {name: value.half() for name, value in teacher.float_state().items()},
             "configurations": [
                 {"name": name, "bits": list(choice.bits or ()), "slot": choice.slot, "shrink": choice.shrink}

@@ -75,6 +75,22 @@ def test_precisions_with_weights_of_their_own() -> None:
         assert not torch.equal(plain(inputs(4), mixture), net(inputs(4), mixture))
 
 
+def test_a_finished_state_holds_masters_in_half_the_bytes() -> None:
+    """Shared and own ones, to the bit once they are rounded; everything else as it was."""
+    net = prepare(network("resnet8")).eval()
+    choice = net.uniform(2)
+    net.part([choice])
+    net.halve()
+    state = net.finished_state()
+    own = [name for name in state if ".own." in name]
+    masters = [name for name in state if name.endswith(".weights.weight")] + own
+    assert own
+    assert {name for name, value in state.items() if value.dtype == torch.float16} == {*masters}
+    twin = QuantNet.from_plain(net.to_plain()).eval()
+    twin.load_state_dict(state)
+    assert all(torch.equal(twin.state_dict()[name], value) for name, value in net.state_dict().items())
+
+
 @pytest.mark.parametrize("shrinks", [(), (2,), (1, 1), (2, 1)])
 def test_shrinks_rise_from_one(shrinks: tuple[int, ...]) -> None:
     """The whole picture always belongs to them."""

@@ -118,3 +118,22 @@ def test_the_estimator_is_asked_where_it_surely_helps() -> None:
     by_chance, with_reason = (np.mean([asked(knows, seed) for seed in range(40)], axis=0) for knows in (False, True))
     assert with_reason.tolist() == [1, 1]
     assert by_chance[0] <= 0.1 < 0.3 < by_chance[1]
+
+
+def test_of_first_looks_the_cheaper_unless_another_surely_pays() -> None:
+    """Two that are right as often as each other differ by chance alone; one that knows more is worth its time."""
+
+    def first_of(sure_of: float, seed: int) -> tuple[int, int]:
+        rng = np.random.default_rng(seed)
+        right = rng.random((800, 3)) < np.array([0.8, 0.8, 0.9])
+        knows = rng.random((800, 3)) < np.array([0.5, sure_of, 0])  # whether its score tells that it is wrong
+        score = np.where(knows & ~right, 0.3, 0.6) + 0.2 * rng.random((800, 3))
+        found = Evidence(np.ones((800, 3)), score, right)
+        cost = np.array([0.2, 0.3, 1.0])
+        sure, best = (way(found, cost, 0.0, 0.05, skips=0) for way in (sure_cascade, best_cascade))
+        assert sure.last == best.last
+        return sure.first, best.first
+
+    alike, better = (np.mean([first_of(share, seed) for seed in range(40)], axis=0) for share in (0.5, 0.95))
+    assert better.tolist() == [1, 1]
+    assert alike[0] <= 0.2 < 0.4 < alike[1]

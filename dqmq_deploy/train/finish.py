@@ -72,7 +72,7 @@ class Finisher:
         estimator = self.fit_estimator(choices)
         tensor, answers, labels = self.answers(self.choose_part, choices, stream=31)
         _, others, truth = self.answers(self.fit_part, choices, stream=38)
-        # one number a pair flatters the images that chose it by next to nothing, and takes many to be told from chance
+        # one number a pair: it hardly flatters the images that chose it, and takes many to be told from chance
         memory = fit_memory(np.concatenate([answers, others]), np.concatenate([labels, truth]))
         evidence = evidence_of(predict(estimator, tensor), answers, labels, memory)
         return Finished(

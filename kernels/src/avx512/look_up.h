@@ -39,18 +39,22 @@ inline __attribute__((always_inline)) void add_four(__m512i& a, __m512i& b, __m5
       : [first] "v"(first), [second] "v"(second), [w0] "v"(w0), [w1] "v"(w1));
 }
 
+// Four 16-bit offsets at x + at: the first two to t1 and t2, the others to the lower half of t0.
+#define DQMQ_OFFSETS                   \
+  "movq %[x], %[t0]\n\t"               \
+  "movq (%[t0],%[at]), %[t0]\n\t"      \
+  "movzwl %w[t0], %k[t1]\n\t"          \
+  "movl %k[t0], %k[t2]\n\t"            \
+  "shrl $16, %k[t2]\n\t"               \
+  "shrq $32, %[t0]\n\t"
+
 // sum += row0[w0] + row1[w1] + row2[w2] + row3[w3], where four 16-bit offsets at x + at pick rows of the table. The rows
 // come straight from memory; left to itself, GCC 12 keeps the offsets in vector registers and loses a third of the speed.
 inline __attribute__((always_inline)) void add_chain(__m512i& sum, const uint8_t* table, const uint8_t* const& x,
                                                      int64_t at, const __m512i (&w)[4]) {
   __m512i f0, f1, f2, f3;
   uint64_t t0, t1, t2;
-  asm("movq %[x], %[t0]\n\t"
-      "movq (%[t0],%[at]), %[t0]\n\t"
-      "movzwl %w[t0], %k[t1]\n\t"
-      "movl %k[t0], %k[t2]\n\t"
-      "shrl $16, %k[t2]\n\t"
-      "shrq $32, %[t0]\n\t"
+  asm(DQMQ_OFFSETS
       "vpermb (%[table],%[t1]), %[w0], %[f0]\n\t"
       "vpermb (%[table],%[t2]), %[w1], %[f1]\n\t"
       "movzwl %w[t0], %k[t1]\n\t"
@@ -75,12 +79,7 @@ inline __attribute__((always_inline)) void add_two_chains(__m512i& sum0, __m512i
                                                           const __m512i (&w)[4][2]) {
   __m512i row_a, row_b, f0, f1, f2, f3;
   uint64_t t0, t1, t2;
-  asm("movq %[x], %[t0]\n\t"
-      "movq (%[t0],%[at]), %[t0]\n\t"
-      "movzwl %w[t0], %k[t1]\n\t"
-      "movl %k[t0], %k[t2]\n\t"
-      "shrl $16, %k[t2]\n\t"
-      "shrq $32, %[t0]\n\t"
+  asm(DQMQ_OFFSETS
       "vmovdqa64 (%[table],%[t1]), %[a]\n\t"
       "vmovdqa64 (%[table],%[t2]), %[b]\n\t"
       "vpermb %[a], %[w00], %[f0]\n\t"
@@ -110,6 +109,8 @@ inline __attribute__((always_inline)) void add_two_chains(__m512i& sum0, __m512i
         "m"(*reinterpret_cast<const uint8_t(*)[4096]>(table)), "m"(*reinterpret_cast<const uint8_t(*)[8]>(x + at))
       : "cc");
 }
+
+#undef DQMQ_OFFSETS
 
 }  // namespace
 }  // namespace dqmq::avx512

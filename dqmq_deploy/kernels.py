@@ -32,7 +32,7 @@ DOMAIN = "ai.dqmq"
 OPERATORS = frozenset(
     {
         "QConv", "QConvAdd", "QLinear", "QLinearCodes", "QAveragePool", "QGlobalAveragePool", "MedianFilter",
-        "AreaResize",
+        "AreaResize", "Standardize",
     }
 )  # fmt: skip
 """Those that the library computes."""

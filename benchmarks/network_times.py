@@ -27,11 +27,10 @@ from benchmarks.opponents import has_openvino, openvino_call, ort_call
 from benchmarks.paired import block_medians, settled
 from benchmarks.random_nets import random_net
 from dqmq_deploy.export import float_graph
-from dqmq_deploy.export.baseline import quantize_int8
+from dqmq_deploy.export.baseline import normalised, quantize_int8
 from dqmq_deploy.export.compiled import Compiled, open_compiled
 from dqmq_deploy.export.plan import TensorQuant
 from dqmq_deploy.report.measure import measure
-from dqmq_deploy.standard import normalised
 
 SHIPPED = "resnet20-gtsrb"
 """The shipped model whose cheapest configuration is timed."""
@@ -65,7 +64,7 @@ def write_files(name: str, folder: Path, bits: Sequence[int]) -> None:
         for width in bits:
             write_quantized(quantized_plan(name, net, width), home / str(width))
     write_float(plan, home)
-    images = normalised(random_pixels(name, CALIBRATION_IMAGES), **vars(IMAGE_QUANT))
+    images = normalised(random_pixels(name, CALIBRATION_IMAGES), IMAGE_QUANT)
     int8 = quantize_int8(float_graph.build(plan), images)
     (home / INT8).write_bytes(int8.SerializeToString())
 
@@ -96,7 +95,7 @@ def measure_networks(
 
 
 def _candidates(home: Path, pixels: Pixels, threads: int, library: Path | None) -> dict[str, Callable[[], object]]:
-    real = normalised(pixels, **vars(IMAGE_QUANT))
+    real = normalised(pixels, IMAGE_QUANT)
     found = {"ort-fp32": ort_call(home / FLOAT, threads, real), "ort-int8": ort_call(home / INT8, threads, real)}
     if has_openvino():
         found["openvino-fp32"] = openvino_call(home / FLOAT, threads, real, float32=True)

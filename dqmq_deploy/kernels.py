@@ -32,7 +32,7 @@ DOMAIN = "ai.dqmq"
 OPERATORS = frozenset(
     {
         "QConv", "QConvAdd", "QLinear", "QLinearCodes", "QAveragePool", "QGlobalAveragePool", "MedianFilter",
-        "AreaResize", "Standardize",
+        "AreaResize",
     }
 )  # fmt: skip
 """Those that the library computes."""

@@ -100,7 +100,7 @@ def write_tiny_bundle(path: Path, classes: list[str] = CLASSES, policy: str = "r
         name="tiny",
         classes=classes,
         preprocessing=Preprocessing(HEIGHT, WIDTH),
-        image_quant=ImageQuant(1 / 64, 128, 0.0),
+        image_quant=ImageQuant(1 / 64, 128),
         layers=[LayerEntry(layer.name, layer.macs, layer.weight_count, layer.edge) for layer in layers],
         configurations=configurations,
         estimator=EstimatorEntry("estimator.onnx", 0.0002, ESTIMATOR_COST),

@@ -21,7 +21,7 @@ from dqmq_deploy.bundle.schema import parse
 from dqmq_deploy.errors import BundleError
 from dqmq_deploy.routing import Cascade
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 3
 """Raised with every change that an older reader cannot understand."""
 
 MANIFEST = "manifest.json"
@@ -45,15 +45,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ImageQuant:
-    """A pixel code, 0 to 255, is read as ``scale * (code - zero_point)``.
-
-    Where ``spread`` is not 0, graphs that see whole pictures bring them to it first (:mod:`dqmq_deploy.standard`);
-    float baselines want them so already.
-    """
+    """A pixel code, 0 to 255, is read as ``scale * (code - zero_point)``."""
 
     scale: float
     zero_point: int
-    spread: float
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,15 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from dqmq_deploy.export.plan import TensorQuant
+
 CALIBRATION_BATCH = 32
+
+
+def normalised(images: npt.NDArray[np.uint8], quant: TensorQuant) -> npt.NDArray[np.float32]:
+    """Pictures ``uint8 [N, H, W, 3]`` as the float graph reads them: ``float32 [N, 3, H, W]``."""
+    centred = images.astype(np.float32) - np.float32(quant.zero_point)
+    return np.ascontiguousarray(centred.transpose(0, 3, 1, 2) * np.float32(quant.scale))
 
 
 def quantize_int8(model: onnx.ModelProto, images: npt.NDArray[np.float32]) -> onnx.ModelProto:

@@ -28,7 +28,6 @@ from dqmq_deploy.export.plan import (
     PoolStage,
     ResizeStage,
     Stage,
-    StandardStage,
     TensorQuant,
 )
 from dqmq_deploy.quality.estimator import Estimator
@@ -65,11 +64,6 @@ class Compiled:
     def image_quant(self) -> TensorQuant:
         """How pixels become real values."""
         return _quant(self.net.act("image"), 0)
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation, in codes, that whole pictures are brought to; 0: they are left as they are."""
-        return self.net.spread
 
     def reference_logits(self, index: int, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Torch's own logits of configuration ``index`` for images ``[N, H, W, 3]``; float32 ``[N, classes]``."""
@@ -199,9 +193,11 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
 
     tensors = {"image": _quant(net.act("image"), 0)}
     stages: list[Stage] = []
-    stages += _pictures(net, choice.shrink, image_size)
-    tensors |= {stage.output: tensors["image"] for stage in stages}
-    seen = stages[-1].output if stages else "image"  # what the first layer reads
+    seen = "image"  # what the first layer reads
+    if choice.shrink > 1:
+        stages += _shrinking(net, choice.shrink, image_size)
+        seen = stages[-1].output
+        tensors |= {stage.output: tensors["image"] for stage in stages}
     for spec in net.stages:
         source = seen if spec.input == "image" else spec.input
         if isinstance(spec, ConvSpec):
@@ -240,10 +236,8 @@ def make_plan(net: QuantNet, choice: Choice, image_size: tuple[int, int]) -> Pla
     return Plan(image_size, tensors, tuple(stages), last.out_features)
 
 
-def _pictures(net: QuantNet, shrink: int, image_size: tuple[int, int]) -> list[Stage]:
-    """What is done to ``image`` first, as :meth:`QuantNet.seen` does it."""
-    if shrink == 1:
-        return [StandardStage("image", "image/standard", net.spread)] if net.spread else []
+def _shrinking(net: QuantNet, shrink: int, image_size: tuple[int, int]) -> list[Stage]:
+    """What makes a small picture of ``image``."""
     rows, columns = (area_taps(size, net.shrinking.crop, size // shrink) for size in image_size)
     if not net.shrinking.median:
         return [ResizeStage("image", "image/shrunk", rows, columns)]
@@ -280,4 +274,4 @@ def make_float_plan(net: QuantNet, image_size: tuple[int, int]) -> FloatPlan:
             stages.append(FlattenStage(spec.input, spec.output))
     last = net.stages[-1]
     assert isinstance(last, LinearSpec)
-    return FloatPlan(image_size, _quant(net.act("image"), 0), tuple(stages), last.out_features, net.spread)
+    return FloatPlan(image_size, _quant(net.act("image"), 0), tuple(stages), last.out_features)

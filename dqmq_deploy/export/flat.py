@@ -14,7 +14,7 @@ import onnx
 from onnx import inliner
 
 from dqmq_deploy.errors import ExportError
-from dqmq_deploy.export.graph import check_last, picture
+from dqmq_deploy.export.graph import check_last, resize_weights
 from dqmq_deploy.export.nodes import TO_NCHW, GraphBuilder, float_output, image_input
 from dqmq_deploy.export.plan import (
     AddStage,
@@ -25,7 +25,6 @@ from dqmq_deploy.export.plan import (
     Plan,
     PoolStage,
     ResizeStage,
-    StandardStage,
     TensorQuant,
     left_aligned,
 )
@@ -68,8 +67,10 @@ class _Flat:
                     self._quantize(real, stage.output)
             case PoolStage():
                 self._pool(stage)
-            case MedianStage() | ResizeStage() | StandardStage():
-                self.pictures[stage.output] = picture(self.builder, stage, self.pictures[stage.input])
+            case MedianStage():
+                self._picture("MedianFilter", stage, [])
+            case ResizeStage():
+                self._picture("AreaResize", stage, resize_weights(self.builder, stage))
             case AddStage():
                 terms = [self._real(name, self.plan.tensors[name]) for name in (stage.input, stage.other)]
                 self._quantize(self.builder.node("Add", terms), stage.output)
@@ -80,6 +81,10 @@ class _Flat:
         if tensor not in self.codes:
             self.codes[tensor] = self.builder.node("Transpose", [self.pictures[tensor]], perm=TO_NCHW)
         return self.codes[tensor]
+
+    def _picture(self, operator: str, stage: MedianStage | ResizeStage, weights: list[str]) -> None:
+        source = [self.pictures[stage.input], *weights]
+        self.pictures[stage.output] = self.builder.call(operator, stage.output, source, stage.output)
 
     def _conv(self, stage: ConvStage) -> None:
         real = self.builder.node(

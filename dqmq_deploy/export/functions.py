@@ -20,8 +20,6 @@ QAveragePool and QGlobalAveragePool, over the `size` codes of a window, padding 
 MedianFilter and AreaResize make a small picture of a large one, codes of the same scale:
     y   = median of the 3 x 3 codes around each, edges repeated
     y   = round(rows @ x @ transposed columns / area)      sums below 2**24, which float32 holds whole
-Standardize puts every picture of n codes in one light, s and q being the whole numbers sum x and sum x**2:
-    y   = clamp(round((x - s / n) * min(spread * n / sqrt(n * q - s * s), most_gain)) + 128, 0, 255)
 
 Inputs: ``x``, ``r``, ``y`` are uint8 ``[N, H, W, C]`` (``[N, C]`` for the linear ones); ``w`` holds packed codes, uint8
 ``[out, ceil(K * weight_bits / 8)]`` (:mod:`dqmq_deploy.bundle.packing`); ``w_scale`` float32 ``[out]``, either sign;
@@ -54,7 +52,6 @@ _NAMES = {
     "QGlobalAveragePool": "",
     "MedianFilter": "",
     "AreaResize": "",
-    "Standardize": "",
 }
 
 # codes of weight_bits from packed rows, left-aligned in 8 bits, to numbers; w_count is K, w_shape the unpacked shape
@@ -199,33 +196,6 @@ _RESIZE = """
     y = Cast <to = 2> (rounded)
 """
 
-_STANDARDIZE = """
-    whole = Cast <to = 7> (x)
-    axes = Constant <value_ints = [1, 2, 3]> ()
-    sum = ReduceSum (whole, axes)
-    squared = Mul (whole, whole)
-    squares = ReduceSum (squared, axes)
-    sides = Shape <start = 1> (x)
-    size = ReduceProd <keepdims = 0> (sides)
-    all_squares = Mul (size, squares)
-    sum_squared = Mul (sum, sum)
-    variance = Sub (all_squares, sum_squared)
-    variance_real = Cast <to = 1> (variance)
-    deviation = Sqrt (variance_real)
-    size_real = Cast <to = 1> (size)
-    wanted = Mul (spread, size_real)
-    ratio = Div (wanted, deviation)
-    gain = Min (ratio, most_gain)
-    sum_real = Cast <to = 1> (sum)
-    mean = Div (sum_real, size_real)
-    x_real = Cast <to = 1> (x)
-    centred = Sub (x_real, mean)
-    stretched = Mul (centred, gain)
-    one = Constant <value_float = 1.0> ()
-    middle = Constant <value = uint8 {128}> ()
-    y = QuantizeLinear (stretched, one, middle)
-"""
-
 _COMMON_INPUTS = "x, x_scale, x_zp, w, w_scale, bias, x_min, x_max"
 
 _BODIES = {
@@ -258,13 +228,12 @@ _BODIES = {
     ),
     "MedianFilter": ("MedianFilter", "x", _MEDIAN),
     "AreaResize": ("AreaResize", "x, rows, columns, area", _RESIZE),
-    "Standardize": ("Standardize", "x, spread, most_gain", _STANDARDIZE),
 }  # fmt: skip
 
 OPERATORS = tuple(_BODIES)
 """Names of the operators: a convolution, one with a residual, a linear layer to numbers, a linear layer to codes, the
 
-mean over windows, the mean over the whole picture, a median filter, means over areas, one light for all pictures."""
+mean over windows, the mean over the whole picture, a median filter, means over areas."""
 
 
 @cache

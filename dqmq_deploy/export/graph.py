@@ -18,15 +18,12 @@ from dqmq_deploy.export.plan import (
     FlattenStage,
     LinearStage,
     MedianStage,
-    PictureStage,
     Plan,
     PoolStage,
     ResizeStage,
-    StandardStage,
 )
 from dqmq_deploy.export.shapes import Shape, tensor_shapes
 from dqmq_deploy.export.weights import WeightStore
-from dqmq_deploy.standard import MOST_GAIN
 
 
 def build(plan: Plan, weights: WeightStore) -> onnx.ModelProto:
@@ -48,8 +45,10 @@ def build(plan: Plan, weights: WeightStore) -> onnx.ModelProto:
                 _linear(builder, plan, stage, weights)
             case PoolStage():
                 _pool(builder, plan, stage)
-            case MedianStage() | ResizeStage() | StandardStage():
-                picture(builder, stage, stage.input)
+            case MedianStage():
+                builder.call("MedianFilter", stage.output, [stage.input], stage.output)
+            case ResizeStage():
+                builder.call("AreaResize", stage.output, [stage.input, *resize_weights(builder, stage)], stage.output)
             case AddStage():
                 _add(builder, plan, stage)
             case FlattenStage():
@@ -139,20 +138,13 @@ def _pool(builder: GraphBuilder, plan: Plan, stage: PoolStage) -> None:
         builder.call("QAveragePool", stage.output, inputs, stage.output, **window)
 
 
-def picture(builder: GraphBuilder, stage: PictureStage, source: str) -> str:
-    """Append what is done to the picture ``source`` before the network sees it; the name of the result."""
-    operator, parameters = "MedianFilter", []
-    if isinstance(stage, ResizeStage):
-        operator = "AreaResize"
-        parameters = [
-            builder.constant(f"{stage.output}.rows", stage.rows),
-            builder.constant(f"{stage.output}.columns", stage.columns),
-            builder.scale(stage.area),
-        ]
-    elif isinstance(stage, StandardStage):
-        operator = "Standardize"
-        parameters = [builder.scale(stage.spread), builder.scale(MOST_GAIN)]
-    return builder.call(operator, stage.output, [source, *parameters], stage.output)
+def resize_weights(builder: GraphBuilder, stage: ResizeStage) -> list[str]:
+    """The constants that an ``AreaResize`` reads beside its picture."""
+    return [
+        builder.constant(f"{stage.output}.rows", stage.rows),
+        builder.constant(f"{stage.output}.columns", stage.columns),
+        builder.scale(stage.area),
+    ]
 
 
 def _add(builder: GraphBuilder, plan: Plan, stage: AddStage) -> None:

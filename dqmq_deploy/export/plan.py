@@ -114,15 +114,6 @@ class ResizeStage:
 
 
 @dataclass(frozen=True)
-class StandardStage:
-    """Every picture's own mean and spread taken out (:mod:`dqmq_deploy.standard`); scale unchanged."""
-
-    input: str
-    output: str
-    spread: float
-
-
-@dataclass(frozen=True)
 class AddStage:
     """Sum of two tensors, requantized to the output's scale."""
 
@@ -140,9 +131,7 @@ class FlattenStage:
     output: str
 
 
-PictureStage = MedianStage | ResizeStage | StandardStage
-
-Stage = ConvStage | LinearStage | PoolStage | PictureStage | AddStage | FlattenStage
+Stage = ConvStage | LinearStage | PoolStage | MedianStage | ResizeStage | AddStage | FlattenStage
 
 
 def left_aligned(stage: ConvStage | LinearStage) -> npt.NDArray[np.int8]:
@@ -202,14 +191,13 @@ FloatStage = FloatConv | FloatLinear | PoolStage | AddStage | FlattenStage
 class FloatPlan:
     """The float32 network of the same shape, for baselines. Its input is ``image``, float32 ``[N, C, H, W]``,
 
-    normalised as ``(code - zero_point) * scale`` of ``image_quant``, of standardized pictures if ``spread`` is not 0.
+    normalised as ``(code - zero_point) * scale`` of ``image_quant``.
     """
 
     image_size: tuple[int, int]
     image_quant: TensorQuant
     stages: tuple[FloatStage, ...]
     class_count: int
-    spread: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,9 @@ from dqmq_deploy.export.plan import (
     PoolStage,
     ResizeStage,
     Stage,
-    StandardStage,
     TensorQuant,
     left_aligned,
 )
-from dqmq_deploy.standard import standardized
 
 Codes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
@@ -70,8 +68,6 @@ def run_stage(plan: Plan, stage: Stage, tensors: Mapping[str, Codes]) -> npt.NDA
             return _median(tensors[stage.input])
         case ResizeStage():
             return _resize(stage, tensors[stage.input])
-        case StandardStage():
-            return standardized(tensors[stage.input], stage.spread)
         case AddStage():
             quants = plan.tensors[stage.input], plan.tensors[stage.other], plan.tensors[stage.output]
             return add(tensors[stage.input], quants[0], tensors[stage.other], quants[1], quants[2])

@@ -35,7 +35,6 @@ from dqmq_deploy.export.machine import machine, versions
 from dqmq_deploy.export.plan import EstimatorPlan, FloatPlan, Plan, TensorQuant
 from dqmq_deploy.export.weights import WeightStore, external_bytes
 from dqmq_deploy.routing import Evidence
-from dqmq_deploy.standard import normalised
 
 ESTIMATOR = "estimator.onnx"
 
@@ -58,10 +57,6 @@ class CompiledNet(Protocol):
     @property
     def image_quant(self) -> TensorQuant:
         """How pixel codes are read."""
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation, in codes, that whole pictures are brought to; 0: they are left as they are."""
 
     @property
     def layers(self) -> Sequence[Layer]:
@@ -179,8 +174,7 @@ def _baselines(net: CompiledNet) -> dict[str, bytes]:
     if plan is None:
         raise ExportError("this checkpoint has no float network; export without baselines")
     model = float_graph.build(plan)
-    quant = plan.image_quant
-    images = normalised(net.calibration_images, quant.scale, quant.zero_point, plan.spread)
+    images = baseline.normalised(net.calibration_images, plan.image_quant)
     return {
         "baselines/fp32.onnx": model.SerializeToString(),
         "baselines/ort-int8.onnx": baseline.quantize_int8(model, images).SerializeToString(),
@@ -248,7 +242,7 @@ def _manifest(
         name=net.name,
         classes=list(net.classes),
         preprocessing=Preprocessing(height, width),
-        image_quant=ImageQuant(net.image_quant.scale, net.image_quant.zero_point, net.spread),
+        image_quant=ImageQuant(net.image_quant.scale, net.image_quant.zero_point),
         layers=[LayerEntry(layer.name, layer.macs, layer.weight_count, layer.edge) for layer in net.layers],
         configurations=entries,
         estimator=EstimatorEntry(ESTIMATOR, expenses.estimator_ms, expenses.estimator_cost),

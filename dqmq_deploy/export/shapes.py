@@ -10,7 +10,6 @@ from dqmq_deploy.export.plan import (
     Plan,
     PoolStage,
     ResizeStage,
-    StandardStage,
 )
 
 Shape = tuple[int, ...]
@@ -54,7 +53,7 @@ def _output_shape(stage: object, shapes: dict[str, Shape]) -> Shape:
         case PoolStage():
             height, width, channels = _expect_rank(shapes[stage.input], 3, stage.output)
             return (*_slide((height, width), stage.kernel, stage.strides, stage.pads, (1, 1)), channels)
-        case MedianStage() | StandardStage():
+        case MedianStage():
             return _expect_rank(shapes[stage.input], 3, stage.output)
         case ResizeStage():
             height, width, channels = _expect_rank(shapes[stage.input], 3, stage.output)

@@ -126,7 +126,7 @@ def rollout(net: QuantNet, images: Tensor, pick: Pick) -> tuple[Tensor, list[Ten
             group, source, lambda bits: compute(act.narrow(act(source, slot(bits), bits), slot(bits), bits), bits)
         )
 
-    logits = net.walk(net.seen(images), run, settle, read, saturating=True)
+    logits = net.walk(images, run, settle, read, saturating=True)
     return logits, [weights[group] for group in range(len(net.groups))]
 
 

@@ -41,7 +41,7 @@ def initialise(net: QuantNet, images: Tensor) -> None:
             act.step[1 : net.plain_slots] = steps.repeat(len(net.shrinks))
         return value
 
-    net.walk(net.seen(images), run, settle)
+    net.walk(images, run, settle)
     for spec in net.stages:
         if isinstance(spec, ConvSpec | LinearSpec):
             weights = net.layer(spec.name).weights

@@ -24,7 +24,6 @@ from dqmq_deploy.quant.spec import (
     has_zero_floor,
     to_plain,
 )
-from dqmq_deploy.quant.standard import standardize
 from dqmq_deploy.quant.trace import Traced, trace
 
 
@@ -60,7 +59,6 @@ class QuantNet(nn.Module):
         image_zero_point: int,
         shrinks: tuple[int, ...] = (1,),
         shrinking: Shrinking = PLAIN,
-        spread: float = 0.0,
     ) -> None:
         super().__init__()
         if ladder[-1:] != (EDGE_BITS,) or tuple(bits for bits in LADDER if bits in ladder) != ladder:
@@ -70,7 +68,7 @@ class QuantNet(nn.Module):
         if shrinks[:1] != (1,) or sorted(set(shrinks)) != list(shrinks):
             raise ModelError(f"rising shrinks from 1 are expected, got {shrinks}")
         self.ladder = ladder
-        self.shrinks, self.shrinking, self.spread = shrinks, shrinking, spread
+        self.shrinks, self.shrinking = shrinks, shrinking
         self.stages = traced.stages
         self.slots = slots = self.plain_slots
         self.layers = nn.ModuleDict()
@@ -159,7 +157,8 @@ class QuantNet(nn.Module):
     def forward(self, x: Tensor, choice: Choice | None = None) -> Tensor:
         """Logits ``[N, classes]`` of normalised images ``[N, C, H, W]`` under ``choice``."""
         choice = choice or self.choice
-        x = self.seen(x, choice.shrink)
+        if choice.shrink > 1:
+            x = self.shrink(x, choice.shrink)
         bits_of = {} if choice.bits is None else self.layer_bits(choice)
 
         def run(spec: ConvSpec | LinearSpec, source: Tensor) -> Tensor:
@@ -180,20 +179,11 @@ class QuantNet(nn.Module):
         return self.walk(x, run, settle, saturating=choice.bits is not None)
 
     @torch.no_grad()
-    def seen(self, x: Tensor, shrink: int = 1) -> Tensor:
-        """Normalised images ``[N, C, H, W]`` as the first layer sees them, on the grid of pixels again.
-
-        Shrunk ones are at 1/shrink of their height and width; whole ones are standardized if ``spread`` is not 0.
-        """
-        if shrink == 1 and not self.spread:
-            return x
-        image = self.act("image")
-        step = image.at(FLOAT_SLOT)
+    def shrink(self, x: Tensor, shrink: int) -> Tensor:
+        """Normalised images ``[N, C, H, W]`` at 1/shrink of their height and width, on the grid of pixels again."""
+        step = self.act("image").at(FLOAT_SLOT)
         with torch.autocast(x.device.type, enabled=False):
-            codes = (x.float() / step).round()
-            if shrink > 1:
-                return shrink_codes(codes, shrink, self.shrinking).round() * step
-            return (standardize(codes + image.zero_point, self.spread) - image.zero_point) * step
+            return shrink_codes((x.float() / step).round(), shrink, self.shrinking).round() * step
 
     def walk(
         self,
@@ -329,7 +319,6 @@ class QuantNet(nn.Module):
             "ladder": list(self.ladder),
             "shrinks": list(self.shrinks),
             "shrinking": vars(self.shrinking).copy(),
-            "spread": self.spread,
             "slots": self.slots,
             "own": self._own(),
             "image_scale": float(image.step[0]),
@@ -363,7 +352,7 @@ class QuantNet(nn.Module):
         shrinks = tuple(plain.get("shrinks", (1,)))
         net = QuantNet(
             traced, tuple(plain["ladder"]), plain["image_scale"], plain["image_zero_point"], shrinks,
-            Shrinking(**plain.get("shrinking", {})), plain.get("spread", 0.0),
+            Shrinking(**plain.get("shrinking", {})),
         )  # fmt: skip
         extra = plain["slots"] - net.slots
         net.add_slots([net.uniform(EDGE_BITS)] * extra)
@@ -380,7 +369,6 @@ def prepare(
     image_zero_point: int = 128,
     shrinks: tuple[int, ...] = (1,),
     shrinking: Shrinking = PLAIN,
-    spread: float = 0.0,
 ) -> QuantNet:
     """A quantizable twin of ``model``: same function in float, several precisions on request.
 
@@ -392,12 +380,11 @@ def prepare(
         image_zero_point: pixel value that means zero, 0 or 128.
         shrinks: by how much pictures may be shrunk before the first layer, rising from 1.
         shrinking: what is done to shrunk pictures beside that.
-        spread: standard deviation, in pixel codes, that every whole picture is brought to; 0: none.
 
     Raises:
         ModelError: the network has a part that cannot be quantized; the message names it.
     """
-    return QuantNet(trace(model), ladder, image_scale, image_zero_point, shrinks, shrinking, spread)
+    return QuantNet(trace(model), ladder, image_scale, image_zero_point, shrinks, shrinking)
 
 
 def _is_master(name: str) -> bool:

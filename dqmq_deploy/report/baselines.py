@@ -19,8 +19,7 @@ import numpy.typing as npt
 from dqmq_deploy.bundle.manifest import ImageQuant
 from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.errors import BenchError, InputError, unknown_key
-from dqmq_deploy.report.runners import OnnxRunner, Pixels, Subject
-from dqmq_deploy.standard import normalised
+from dqmq_deploy.report.runners import OnnxRunner, Pixels, Subject, normalised
 
 BASELINES = ("fp32", "ort-int8", "openvino-int8")
 """Names that ``--against`` takes."""
@@ -89,7 +88,7 @@ class OpenVinoRunner:
         count = len(pixels)
         if count < self._batch:
             pixels = np.concatenate([pixels, np.zeros((self._batch - count, *pixels.shape[1:]), np.uint8)])
-        return (normalised(pixels, **vars(self._image_quant)) if self._float_input else pixels), count
+        return (normalised(pixels, self._image_quant) if self._float_input else pixels), count
 
     def run(self, feed: tuple[npt.NDArray[Any], int]) -> npt.NDArray[np.float32]:
         """Output of the model for the images that count; a copy, since OpenVINO reuses its output buffer."""

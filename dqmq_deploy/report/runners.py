@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from dqmq_deploy.bundle.manifest import ImageQuant
 from dqmq_deploy.runtime.sessions import open_session
-from dqmq_deploy.standard import normalised
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 ``[N, H, W, 3]``, RGB."""
@@ -55,12 +54,22 @@ class OnnxRunner:
         """The feed: pixels as they are for a uint8 input, normalised float32 ``[N, 3, H, W]`` for a float one."""
         if self._input.type == "tensor(uint8)":
             return {self._input.name: pixels}
-        return {self._input.name: normalised(pixels, **vars(self._image_quant))}
+        return {self._input.name: normalised(pixels, self._image_quant)}
 
     def run(self, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """First output of the graph."""
         output: npt.NDArray[np.float32] = self._session.run(None, feed)[0]
         return output
+
+
+def normalised(pixels: Pixels, image_quant: ImageQuant) -> npt.NDArray[np.float32]:
+    """Pixels as the float baseline wants them: ``(code - zero_point) * scale``, float32 ``[N, 3, H, W]``.
+
+    >>> normalised(np.full((1, 1, 1, 3), 192, np.uint8), ImageQuant(1 / 64, 128)).ravel().tolist()
+    [1.0, 1.0, 1.0]
+    """
+    real = (pixels.astype(np.float32) - np.float32(image_quant.zero_point)) * np.float32(image_quant.scale)
+    return np.ascontiguousarray(real.transpose(0, 3, 1, 2))
 
 
 def load_times(subject: Subject, threads: int, pixels: Pixels) -> dict[str, float]:

@@ -14,8 +14,7 @@ import torch
 from dqmq_deploy.errors import CheckpointError, TrainingError
 
 FORMAT = "dqmq-checkpoint"
-SCHEMA_VERSION = 2
-"""2 since networks may see pictures in one light. Older checkpoints are read as well."""
+SCHEMA_VERSION = 1
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

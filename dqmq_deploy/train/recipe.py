@@ -12,7 +12,6 @@ from dqmq_deploy.bits import EDGE_BITS, LADDER
 from dqmq_deploy.degradations.kinds import KINDS, TRAINING_KINDS
 from dqmq_deploy.errors import RecipeError, unknown_key
 from dqmq_deploy.quant.shrink import is_exact
-from dqmq_deploy.standard import MOST_VALUES
 from dqmq_deploy.train.augment import AugmentSettings
 
 
@@ -38,7 +37,6 @@ class DataSettings:
     shrinks: tuple[int, ...] = (1,)  # by how much configurations may shrink the image: 2 halves height and width
     shrunk_crop: int = 0  # pixels on each side that shrunk images leave out, where nothing but background is
     shrunk_median: bool = False  # whether a 3 x 3 median filters an image before it is shrunk
-    spread: float = 0.0  # standard deviation, in pixel codes, that whole images are brought to; 0: as they are
     kinds: tuple[str, ...] = TRAINING_KINDS
 
 
@@ -143,7 +141,7 @@ _MANY, _TINY, _HUGE = 10**9, 1e-9, 1e9
 _RANGES: dict[str, tuple[float, float]] = {
     "data.height": (8, 4096), "data.width": (8, 4096), "data.image_scale": (_TINY, _HUGE),
     "data.held_out": (0.001, 0.9), "data.degrade_share": (0, 1),
-    "data.again_share": (0, 1), "data.shrunk_crop": (0, 4096), "data.spread": (0, 127), "train.shrunk_share": (0, 1),
+    "data.again_share": (0, 1), "data.shrunk_crop": (0, 4096), "train.shrunk_share": (0, 1),
     "train.batch_size": (2, _MANY), "train.float_epochs": (0, _MANY), "train.epochs": (1, _MANY),
     "train.settle_epochs": (0, _MANY),
     "train.float_learning_rate": (0, _HUGE), "train.learning_rate": (0, _HUGE), "train.warmup_steps": (0, _MANY),
@@ -179,11 +177,6 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"train.ladder: expected rising bit-widths out of {LADDER} that end in 8, got {list(ladder)}")
     if data.shrinks[:1] != (1,) or sorted(set(data.shrinks)) != list(data.shrinks):
         raise RecipeError(f"data.shrinks: expected rising whole numbers from 1, got {list(data.shrinks)}")
-    if data.spread and 3 * data.height * data.width > MOST_VALUES:
-        raise RecipeError(
-            f"data.spread: expected 0 for images of {data.height} x {data.width}: the sums of more than {MOST_VALUES} "
-            "values are not exact"
-        )
     for shrink in data.shrinks:
         if data.height % shrink or data.width % shrink:
             raise RecipeError(f"data.shrinks: expected divisors of {data.height} and {data.width}, got {shrink}")

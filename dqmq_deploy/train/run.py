@@ -88,7 +88,7 @@ class _Run:
         net = prepare(
             build(recipe.net.name, len(self.classes), **recipe.net.arguments), recipe.train.ladder,
             image_scale=data.image_scale, image_zero_point=data.image_zero_point, shrinks=data.shrinks,
-            shrinking=Shrinking(data.shrunk_crop, data.shrunk_median), spread=data.spread,
+            shrinking=Shrinking(data.shrunk_crop, data.shrunk_median),
         )  # fmt: skip
         if recipe.train.start:
             net.load_float_state(_float_state(job.recipe.parent / recipe.train.start))

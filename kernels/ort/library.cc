@@ -85,9 +85,7 @@ Registered<PoolOperator> describe(const PoolOperator& op, bool has_references) {
 
 Registered<PictureOperator> describe(const PictureOperator& op, bool has_references) {
   Registered<PictureOperator> made = registered<PictureOperator, PictureNode>(op, has_references);
-  made.GetInputType = [](const OrtCustomOp* self, size_t index) {
-    return Registered<PictureOperator>::of(self).formals[index].type;
-  };
+  made.GetInputType = [](const OrtCustomOp*, size_t index) { return kPictureFormals[index].type; };
   made.GetInputTypeCount = [](const OrtCustomOp* self) { return Registered<PictureOperator>::of(self).inputs; };
   made.GetOutputType = [](const OrtCustomOp*, size_t) { return kUint8; };
   return made;

@@ -1,7 +1,6 @@
 #include "picture.h"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -101,24 +100,6 @@ void resize_with(const Resize& how, const Input& x, int64_t channels, uint8_t* y
   }
 }
 
-struct Sums {
-  int64_t values = 0, squares = 0;
-};
-
-// Blocks are so short that their sums fit into 32 bits, of which a vector holds twice as many.
-Sums sums_of(const uint8_t* x, int64_t count) {
-  constexpr int64_t kBlock = int64_t{1} << 16;
-  static_assert(kBlock * 255 * 255 < int64_t{1} << 32);
-  Sums sums;
-  for (int64_t from = 0; from < count; from += kBlock) {
-    const int64_t end = std::min(from + kBlock, count);
-    uint32_t values = 0, squares = 0;
-    for (int64_t at = from; at < end; ++at) values += x[at], squares += uint32_t{x[at]} * x[at];
-    sums.values += values, sums.squares += squares;
-  }
-  return sums;
-}
-
 }  // namespace
 
 Areas::Areas(const int32_t* weights, int64_t fewer, int64_t size) : size_(size) {
@@ -177,29 +158,6 @@ void median(const Input& x, int64_t channels, uint8_t* y) {
       }
       take_medians(columns[0], columns[1], columns[2], channels, width, y);
     }
-  }
-}
-
-void check(const Standard& how) {
-  const auto check_one = [](const char* name, float value) {
-    if (value > 0 && std::isfinite(value)) return;
-    throw std::invalid_argument(std::string(name) + ": expected a number above 0, got " + std::to_string(value));
-  };
-  check_one("spread", how.spread);
-  check_one("most_gain", how.most_gain);
-}
-
-void standardize(const Standard& how, const Input& x, int64_t channels, uint8_t* y) {
-  const int64_t count = x.h * x.w * channels;
-  const auto size = static_cast<float>(count);
-  const float wanted = how.spread * size;
-  for (int64_t image = 0; image < x.n; ++image, y += count) {
-    const uint8_t* picture = x.data + image * count;
-    const Sums sums = sums_of(picture, count);
-    const float mean = static_cast<float>(sums.values) / size;
-    const float deviation = std::sqrt(static_cast<float>(count * sums.squares - sums.values * sums.values));
-    const float gain = std::min(wanted / deviation, how.most_gain);  // times and over the count
-    for (int64_t at = 0; at < count; ++at) y[at] = to_code((static_cast<float>(picture[at]) - mean) * gain, 128);
   }
 }
 

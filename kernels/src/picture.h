@@ -1,5 +1,5 @@
-// What is done to a picture before a network sees it: made smaller, or put in one light with all others. Plain C++ for
-// every instruction set: GCC makes vectors of it, and it is a hundredth of the work.
+// What makes a small picture of a large one, before a network sees it. Plain C++ for every instruction set: GCC makes
+// vectors of it, and it is a hundredth of the work.
 #pragma once
 
 #include <vector>
@@ -42,18 +42,5 @@ void check(const Resize& how);
 
 // The median of the 3 x 3 codes around each, edges repeated. y: as x.
 void median(const Input& x, int64_t channels, uint8_t* y);
-
-// y = clamp(round((x - mean) * min(spread / deviation, most_gain)) + 128, 0, 255), half to even, every picture by itself.
-// Sums are exact, the rest float32, one operation after the other. y: as x.
-struct Standard {
-  float spread, most_gain;
-};
-void standardize(const Standard& how, const Input& x, int64_t channels, uint8_t* y);
-
-// Throws std::invalid_argument unless both are numbers above 0.
-void check(const Standard& how);
-
-// Values of a picture for which the deviation's sums fit into 64 bits.
-constexpr int64_t kMostStandardValues = 11'000'000;
 
 }  // namespace dqmq

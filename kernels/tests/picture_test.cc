@@ -1,4 +1,4 @@
-// What is done to pictures first against one value at a time, with guard pages around every buffer.
+// Small pictures against one value at a time, with guard pages around every buffer.
 #include "picture.h"
 
 #include <algorithm>
@@ -96,38 +96,6 @@ DQMQ_TEST(picture, every_mean) {
         }
       }
       return static_cast<uint8_t>(std::nearbyint(static_cast<float>(total) / how.area));
-    });
-  }
-}
-
-DQMQ_TEST(picture, every_light) {
-  Random random(92);
-  for (int round = 0; round < scaled(200); ++round) {
-    now_case("light " + std::to_string(round));
-    Pictures pictures(random, random.once_in(9) ? 300 : 9);
-    const int64_t lowest = random.from(0, 255), spread_of_codes = random.from(1, 256);
-    for (size_t at = 0; at < pictures.x.size(); ++at) {
-      const int64_t code = lowest + pictures.x.data()[at] % spread_of_codes;
-      pictures.x.data()[at] = static_cast<uint8_t>(std::min<int64_t>(code, 255));
-    }
-    const Standard how{static_cast<float>(random.from(1, 1270)) / 10, static_cast<float>(random.from(1, 160)) / 10};
-    check(how);
-    const Guarded y(pictures.x.size(), random.once_in(2) ? Side::kStart : Side::kEnd);
-    standardize(how, pictures.input(), pictures.channels, y.data());
-    const int64_t count = pictures.h * pictures.w * pictures.channels;
-    std::vector<int64_t> sums(static_cast<size_t>(pictures.n)), squares(static_cast<size_t>(pictures.n));
-    for (size_t at = 0; at < pictures.x.size(); ++at) {
-      const size_t image = at / static_cast<size_t>(count);
-      const int64_t code = pictures.x.data()[at];
-      sums[image] += code, squares[image] += code * code;
-    }
-    expect_values(y, pictures, pictures.h, pictures.w, [&](int64_t image, int64_t row, int64_t column, int64_t channel) {
-      const auto at = static_cast<size_t>(image);
-      const auto size = static_cast<float>(count);
-      const float deviation = std::sqrt(static_cast<float>(count * squares[at] - sums[at] * sums[at]));
-      const float gain = std::min(how.spread * size / deviation, how.most_gain);
-      const float away = static_cast<float>(pictures.at(image, row, column, channel)) - static_cast<float>(sums[at]) / size;
-      return static_cast<uint8_t>(std::clamp(std::nearbyint(away * gain) + 128.0f, 0.0f, 255.0f));
     });
   }
 }

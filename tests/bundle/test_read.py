@@ -197,7 +197,7 @@ def test_graph_that_is_not_among_the_files(bundle: Path) -> None:
 def test_newer_schema(bundle: Path) -> None:
     """The bundle at fault is named, and what to do."""
     put_manifest(bundle, {**manifest(bundle), "schema_version": 7})
-    assert refusal(bundle).startswith(f"{bundle}/manifest.json: schema_version 7 is newer than 4")
+    assert refusal(bundle).startswith(f"{bundle}/manifest.json: schema_version 7 is newer than 3")
 
 
 def test_unknown_key(bundle: Path) -> None:

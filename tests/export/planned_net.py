@@ -17,8 +17,9 @@ from dqmq_deploy.export.plan import (
     FloatPlan,
     FloatStage,
     LinearStage,
-    PictureStage,
+    MedianStage,
     Plan,
+    ResizeStage,
     Stage,
     TensorQuant,
     left_aligned,
@@ -37,7 +38,6 @@ class PlannedNet:
     plans: dict[str, Plan]
     name: str = "planned"
     image_quant: TensorQuant = IMAGE_QUANT
-    spread: float = 0.0
     calibration_images: npt.NDArray[np.uint8] = field(init=False)
     evidence: Evidence = field(init=False)
 
@@ -165,5 +165,5 @@ def _as_float(stage: Stage, plan: Plan) -> FloatStage:
             stage.residual,
             "relu" if plan.tensors[stage.output].zero_point == 0 else "none",
         )
-    assert not isinstance(stage, PictureStage)  # what is done to pictures first has no twin in float
+    assert not isinstance(stage, MedianStage | ResizeStage)  # what makes small pictures has no twin in float
     return stage

@@ -16,13 +16,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dqmq_deploy import standard
-from dqmq_deploy.export import flat, float_graph, reference
+from dqmq_deploy.export import flat, reference
 from dqmq_deploy.export.compiled import make_float_plan, make_plan, open_compiled
-from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, ResizeStage, Stage
+from dqmq_deploy.export.plan import ConvStage, FloatConv, LinearStage, Plan, Stage
 from dqmq_deploy.quant.initial import initialise
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
-from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet, prepare
+from dqmq_deploy.quant.net import Choice, QuantNet, prepare
 from dqmq_deploy.quant.shrink import Shrinking
 from dqmq_deploy.train.pixels import normalised
 from tests.export.onnx_runs import run_model, write_plan
@@ -107,27 +106,6 @@ def test_every_stage_computes_torchs_codes(name: str) -> None:
         assert share_of_equal_codes(net, plan, choice, pictures(8, seed=2), inputs(8, seed=2)) > 0.98
 
 
-def test_pictures_in_one_light_agree(tmp_path: Path) -> None:
-    """What torch's network sees, the graph, its flat twin and the float network see; small pictures stay plain."""
-    net = prepare(network("resnet8"), shrinks=(1, 2), spread=40.0).eval()
-    initialise(net, inputs(32))
-    images = pictures(8, seed=2)
-    assert [type(stage) for stage in make_plan(net, net.uniform(8, shrink=2), (SIZE, SIZE)).stages[:1]] == [ResizeStage]
-    plan = make_plan(net, net.uniform(8), (SIZE, SIZE))
-    seen = reference.run_all(plan, images)["image/standard"]
-    expected = net.seen(inputs(8, seed=2)) * 64 + 128
-    assert np.array_equal(seen, expected.permute(0, 2, 3, 1).numpy())
-    twin, whole = tmp_path / "flat.onnx", tmp_path / "float.onnx"
-    twin.write_bytes(flat.build(plan).SerializeToString())
-    for path in (write_plan(plan, tmp_path), twin):
-        found, _ = run_model(path, {"image": images})
-        assert np.array_equal(found, reference.run(plan, images))
-    whole.write_bytes(float_graph.build(make_float_plan(net, (SIZE, SIZE))).SerializeToString())
-    found, _ = run_model(whole, {"image": standard.normalised(images, 1 / 64, 128, net.spread)})
-    with torch.no_grad():
-        assert np.allclose(found, net(inputs(8, seed=2), FLOAT).numpy(), atol=1e-4)
-
-
 def test_filtered_and_cropped_configurations_agree(tmp_path: Path) -> None:
     """The picture that torch's network sees is the graph's, and the flat twin's, to the last code."""
     net = prepare(network("resnet8"), shrinks=(1, 2), shrinking=Shrinking(crop=3, median=True)).eval()
@@ -136,7 +114,7 @@ def test_filtered_and_cropped_configurations_agree(tmp_path: Path) -> None:
     plan = make_plan(net, choice, (SIZE, SIZE))
     images = pictures(8, seed=2)
     seen = reference.run_all(plan, images)["image/shrunk"]
-    expected = net.seen(inputs(8, seed=2), 2) * 64 + 128
+    expected = net.shrink(inputs(8, seed=2), 2) * 64 + 128
     assert np.array_equal(seen, expected.permute(0, 2, 3, 1).numpy())
     logits = reference.run(plan, images)
     twin = tmp_path / "flat.onnx"

@@ -16,8 +16,8 @@ from dqmq_deploy.export.plan import (
     FloatLinear,
     FloatPlan,
     PoolStage,
+    TensorQuant,
 )
-from dqmq_deploy.standard import normalised
 from tests.export.onnx_runs import run_model
 from tests.export.planned_net import PlannedNet
 from tests.export.plans import IMAGE_QUANT, random_images, resnet20
@@ -61,7 +61,7 @@ def test_float_graph_against_torch(tmp_path: Path) -> None:
         ),
         5,
     )
-    pixels = normalised(random_images(4, (12, 12), 1), **vars(IMAGE_QUANT))
+    pixels = baseline.normalised(random_images(4, (12, 12), 1), IMAGE_QUANT)
     found, _ = run_model(write(float_graph.build(plan), tmp_path), {"image": pixels})
 
     tensors = [torch.from_numpy(array) for array in (first, left, right, hidden, last, bias8, bias10, bias5)]
@@ -81,7 +81,7 @@ def test_global_average(tmp_path: Path) -> None:
         FlattenStage("p", "f"),
         FloatLinear("l", "f", "logits", last, np.zeros(4, np.float32)),
     )
-    pixels = normalised(random_images(2, (5, 6), 1), **vars(IMAGE_QUANT))
+    pixels = baseline.normalised(random_images(2, (5, 6), 1), IMAGE_QUANT)
     found, _ = run_model(
         write(float_graph.build(FloatPlan((5, 6), IMAGE_QUANT, stages, 4)), tmp_path), {"image": pixels}
     )
@@ -90,7 +90,7 @@ def test_global_average(tmp_path: Path) -> None:
 
 def test_pixels_become_numbers() -> None:
     """Codes to ``(code - zero_point) * scale``, channels first."""
-    found = normalised(np.array([[[[0, 128, 255]]]], np.uint8), 1 / 64, 128)
+    found = baseline.normalised(np.array([[[[0, 128, 255]]]], np.uint8), TensorQuant(1 / 64, 128))
     assert found.dtype == np.float32
     assert found.tolist() == [[[[-2.0]], [[0.0]], [[127 / 64]]]]
 
@@ -100,7 +100,7 @@ def test_int8_baseline_runs_in_integers(tmp_path: Path) -> None:
     net = PlannedNet({"w8": resnet20(8, size=16, width=8)})
     plan = net.float_plan()
     assert plan is not None
-    pixels = normalised(net.calibration_images, **vars(IMAGE_QUANT))
+    pixels = baseline.normalised(net.calibration_images, IMAGE_QUANT)
     model = float_graph.build(plan)
     quantized = baseline.quantize_int8(model, pixels)
     expected, _ = run_model(write(model, tmp_path), {"image": pixels})
@@ -117,7 +117,7 @@ def test_estimator_against_torch(tmp_path: Path) -> None:
     plan = net.estimator_plan()
     images = random_images(5, (16, 16), 2)
     found, _ = run_model(write(estimator_graph.build(plan), tmp_path), {"image": images})
-    value = torch.from_numpy(normalised(images, **vars(IMAGE_QUANT)))
+    value = torch.from_numpy(baseline.normalised(images, IMAGE_QUANT))
     features = []
     for conv in plan.convs:
         value = F.relu(F.conv2d(value, torch.from_numpy(conv.weight), torch.from_numpy(conv.bias), stride=2, padding=1))

@@ -1,4 +1,4 @@
-"""What is done to pictures first: the same codes on our kernels, stock, torch and the reference; no crashes."""
+"""What makes small pictures, as nodes: the same codes on our kernels, stock, torch and the reference; no crashes."""
 
 from typing import Any
 
@@ -11,10 +11,8 @@ from PIL import Image, ImageFilter
 
 from dqmq_deploy.export import reference
 from dqmq_deploy.export.functions import DOMAIN, OPSET, function
-from dqmq_deploy.export.plan import MedianStage, PictureStage, Plan, ResizeStage, StandardStage
+from dqmq_deploy.export.plan import MedianStage, Plan, ResizeStage
 from dqmq_deploy.quant.shrink import Shrinking, area_taps, shrink_codes
-from dqmq_deploy.quant.standard import standardize
-from dqmq_deploy.standard import MOST_GAIN, MOST_VALUES
 from tests.kernels.nodes import open_model
 
 Codes = npt.NDArray[np.uint8]
@@ -45,7 +43,7 @@ def pictures(shape: tuple[int, ...]) -> Codes:
     return np.random.default_rng(shape).integers(0, 256, shape, np.uint8)
 
 
-def expected(stage: PictureStage, x: Codes) -> Codes:
+def expected(stage: MedianStage | ResizeStage, x: Codes) -> Codes:
     """What the reference makes of ``x``."""
     return np.asarray(reference.run_stage(Plan((1, 1), {}, (stage,), 1), stage, {"x": x}), np.uint8)
 
@@ -91,43 +89,6 @@ def test_areas(size: tuple[int, int], crop: int, fewer: tuple[int, int], channel
         )
 
 
-def amounts(spread: float = 60.0, most_gain: float = MOST_GAIN) -> Weights:
-    """What the operator that standardizes reads beside the picture."""
-    return {"spread": np.array(spread, np.float32), "most_gain": np.array(most_gain, np.float32)}
-
-
-def lights(shape: tuple[int, ...]) -> Codes:
-    """Random pictures, from nearly one colour to all codes, at any brightness; the first is of one colour all over."""
-    rng = np.random.default_rng(shape)
-    of_each = shape[0], 1, 1, 1
-    wide = rng.uniform(0, 256, shape) * rng.uniform(0.01, 1, of_each) + rng.uniform(-60, 200, of_each)
-    wide[0] = 97
-    return np.clip(wide, 0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("shape", [(9, 32, 32, 3), (40, 5, 7, 1), (3, 1, 1, 4), (2, 3, 400, 300), (2, 224, 224, 3)])
-@pytest.mark.parametrize("spread", [60.0, 33.3])
-def test_one_light(shape: tuple[int, ...], spread: float) -> None:
-    """Kernel, function body, NumPy and torch round alike, for sums that no float32 holds as well."""
-    x = lights(shape)
-    graph = model("Standardize", amounts(spread))
-    ours, stock = (open_model(graph, kernels=kernels).run(None, {"x": x})[0] for kernels in (True, False))
-    np.testing.assert_array_equal(ours, stock)
-    np.testing.assert_array_equal(ours, expected(StandardStage("x", "y", spread), x))
-    of_torch = standardize(torch.from_numpy(x).permute(0, 3, 1, 2).float(), spread)
-    np.testing.assert_array_equal(ours, of_torch.permute(0, 2, 3, 1).numpy())
-    assert (ours[0] == 128).all()
-
-
-def test_one_light_takes_light_away() -> None:
-    """A picture at half the light, and one with its contrast lost, come out nearly as the picture itself."""
-    x = np.random.default_rng(0).integers(0, 200, (1, 32, 32, 3)).astype(np.uint8)
-    changed = np.concatenate([x, x // 2, 90 + x // 4])
-    one, dark, pale = (row.astype(int) for row in expected(StandardStage("x", "y", 50.0), changed))
-    assert abs(one.mean() - 128) < 1 and abs(one.std() - 50) < 1
-    assert np.abs(dark - one).max() <= 2 and np.abs(pale - one).max() <= 4
-
-
 def test_weights_that_come_with_the_call() -> None:
     """The same answer as from constants of the graph."""
     x = pictures((1, 6, 6, 3))
@@ -135,8 +96,6 @@ def test_weights_that_come_with_the_call() -> None:
     constant = open_model(model("AreaResize", weights(stage)), kernels=True).run(None, {"x": x})[0]
     fed = open_model(model("AreaResize", weights(stage), fed=True), kernels=True)
     np.testing.assert_array_equal(fed.run(None, {"x": x, **weights(stage)})[0], constant)
-    standard = open_model(model("Standardize", amounts(), fed=True), kernels=True).run(None, {"x": x, **amounts()})[0]
-    np.testing.assert_array_equal(standard, expected(StandardStage("x", "y", 60.0), x))
 
 
 @pytest.mark.parametrize(
@@ -155,24 +114,6 @@ def test_weights_that_make_no_sense(changed: dict[str, npt.NDArray[Any]], messag
     stage = ResizeStage("x", "y", area_taps(4, 0, 2), area_taps(4, 0, 2))
     with pytest.raises(Exception, match=message):
         open_model(model("AreaResize", {**weights(stage), **changed}), kernels=True)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"spread": np.array(0, np.float32)}, "spread: expected a number above 0"),
-        ({"spread": np.array(np.inf, np.float32)}, "spread: expected a number above 0"),
-        ({"most_gain": np.array(np.nan, np.float32)}, "most_gain: expected a number above 0"),
-        ({"spread": np.ones(2, np.float32)}, "spread"),
-    ],
-)
-def test_lights_that_make_no_sense(changed: dict[str, npt.NDArray[Any]], message: str) -> None:
-    """An error when the session is made; one when a picture comes whose sums would not fit."""
-    with pytest.raises(Exception, match=message):
-        open_model(model("Standardize", {**amounts(), **changed}), kernels=True)
-    session = open_model(model("Standardize", amounts()), kernels=True)
-    with pytest.raises(Exception, match=rf"pictures of at most {MOST_VALUES} values"):
-        session.run(None, {"x": np.zeros((1, 1, 1, MOST_VALUES + 1), np.uint8)})
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 4, 5, 3), (1, 0, 4, 3)])

@@ -13,7 +13,6 @@ from dqmq_deploy.nets.load import build
 from dqmq_deploy.quant.layers import ActivationSteps, QuantConv
 from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet, prepare
 from dqmq_deploy.quant.shrink import Shrinking, area_taps, is_exact, median
-from dqmq_deploy.quant.standard import standardize
 from tests.quant.networks import NAMES, SIZE, Odd, inputs, network, quantized
 
 
@@ -41,35 +40,12 @@ def test_shrunk_images_are_filtered_and_cropped() -> None:
     net = prepare(network("resnet8"), shrinks=(1, 2), shrinking=shrinking).eval()
     codes = torch.randint(0, 256, (4, 3, 32, 32)).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        small = net.seen((codes - 128) / 64, 2)
+        small = net.shrink((codes - 128) / 64, 2)
     rows = torch.from_numpy(area_taps(32, 3, 16)).double()
     expected = (rows @ median(codes).double() @ rows.T / 13**2).round()
     assert torch.equal(small * 64 + 128, expected.float())
     twin = QuantNet.from_plain(net.to_plain())
     assert twin.shrinking == shrinking
-
-
-def test_whole_images_are_put_in_one_light() -> None:
-    """On the grid of pixels, under bf16 as well, at either zero point; small ones and gradients are left alone."""
-    codes = torch.randint(0, 100, (4, 3, 16, 16)).float()
-    for zero_point in (0, 128):
-        net = prepare(network("resnet8"), image_zero_point=zero_point, shrinks=(1, 2), spread=50.0).eval()
-        images = (codes - zero_point) / 64
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            seen = net.seen(images) * 64 + zero_point
-        assert torch.equal(seen, standardize(codes, 50.0))
-        with torch.no_grad():
-            dark = (codes // 2 - zero_point) / 64
-            assert torch.equal(net(images, net.uniform(8)), prepared_like(net, 0.0)(net.seen(images), net.uniform(8)))
-            assert not torch.equal(net.seen(images, 2), net.seen(dark, 2))
-    assert QuantNet.from_plain(net.to_plain()).spread == 50
-
-
-def prepared_like(net: QuantNet, spread: float) -> QuantNet:
-    """The same network, which brings whole pictures to another spread."""
-    twin = QuantNet.from_plain({**net.to_plain(), "spread": spread}).eval()
-    twin.load_state_dict(net.state_dict())
-    return twin
 
 
 def test_means_over_areas_are_exact_up_to_a_size() -> None:

@@ -131,8 +131,6 @@ def test_a_wrong_type_is_named(path: Path, override: str, message: str) -> None:
         "data.shrinks=[1, 5]",
         "data.shrunk_crop=2",
         "data.shrunk_crop=-1",
-        "data.spread=-1",
-        "data.spread=128",
         "train.settle_shares=[1, 2]",
         "train.own_weights=true",
         "data.again_share=2",

@@ -10,7 +10,7 @@ or less than the mean is set off along the opponent's slope, so that mean times 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from dqmq_deploy.routing import Bools, Cascade, Evidence, Floats, Outcome, best_
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 
+Z95_OF_12 = 2.8653
+"""The same for the best of twelve comparisons (Bonferroni: 0.05 / 12)."""
 
 LEAST_PRICE = 0.002
 """Accuracy that the time of the slowest configuration is worth at least: what buys less buys a handful of images."""
@@ -52,14 +54,14 @@ class Mix:
     slope: float
 
 
-def mean_gain(values: npt.NDArray[np.float64]) -> Gain:
-    """The mean of ``values`` ``[N]``, each image's difference.
+def mean_gain(values: npt.NDArray[np.float64], z: float = Z95) -> Gain:
+    """The mean of ``values`` ``[N]``, each image's difference; ``z`` standard errors to either end of the interval.
 
     >>> mean_gain(np.zeros(9))
     Gain(difference=0.0, low=0.0, high=0.0)
     """
     mean = float(values.mean())
-    half = Z95 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    half = z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return Gain(mean, mean - half, mean + half)
 
 
@@ -94,10 +96,13 @@ def sure_cascade(
 ) -> Cascade:
     """The cascade of the greatest utility, but for what is chance on the images at hand.
 
-    Of the configurations that may look first, it is the cheapest that is not surely worse than the best. And the
+    The dearest configuration looks last, unless another is surely worth more: where the first was unsure, images are of
+    a kind that is rare among those at hand. Of the configurations that may look first, it is the cheapest that is not
+    surely worse than the best. The threshold is no lower than that of :func:`mending`, unless that surely pays. And the
     estimator is asked only where that is surely worth its time: among a dozen lines to draw one nearly always helps a
-    little on the images that they are drawn by; on others that cost 0.1 points (models/ablation.md). Time is worth
-    :data:`LEAST_PRICE` at any price. Arguments are those of :func:`dqmq_deploy.routing.best_cascade`.
+    little on the images that they are drawn by, which :data:`Z95_OF_12` allows for; on others that cost 0.1 points
+    (models/ablation.md). Time is worth :data:`LEAST_PRICE` at any price. Arguments are those of
+    :func:`dqmq_deploy.routing.best_cascade`.
     """
     price = max(price, LEAST_PRICE)
 
@@ -110,14 +115,38 @@ def sure_cascade(
 
     plain = fitted(0, pair)
     if pair is None:
+        dearest = len(cost) - 1
+        safest = max(
+            (fitted(0, (first, dearest)) for first in range(len(cost))), key=lambda rival: utility(rival)[0].mean()
+        )
+        if not mean_gain(utility(plain)[0] - utility(safest)[0]).is_sure:
+            plain = safest
         most, spent = utility(plain)
         for rival in (fitted(0, (first, plain.last)) for first in range(plain.last)):
             ours, cheaper = utility(rival)
             if cheaper < spent and not mean_gain(most - ours).is_sure:
                 plain, spent = rival, cheaper
+    smooth = mending(evidence, cost, price, plain)
+    if smooth.threshold > plain.threshold and not mean_gain(utility(plain)[0] - utility(smooth)[0]).is_sure:
+        plain = smooth
     asking = fitted(skips, pair)
-    gain = mean_gain(utility(asking)[0] - utility(plain)[0])
-    return asking if gain.is_sure else plain
+    if mean_gain(utility(asking)[0] - utility(plain)[0], Z95_OF_12).is_sure:
+        return asking
+    return plain if plain.threshold or pair is not None else Cascade(plain.first, plain.first, 0.0)
+
+
+def mending(evidence: Evidence, cost: Floats, price: float, cascade: Cascade) -> Cascade:
+    """The same cascade, its threshold drawn from one number instead of from the few images next to it.
+
+    A score of s leaves a doubt of 1 - s. Looking again mends a share of all doubt, which all images tell together; an
+    image is worth its second look where that share of its own doubt is more than the price of the time.
+    """
+    if cascade.first == cascade.last:
+        return cascade
+    mended = evidence.after(cascade.first, cascade.last).mean() - evidence.right[:, cascade.first].mean()
+    doubt = float((1 - evidence.score[:, cascade.first].astype(np.float64)).mean())
+    worth = 1 - price * float(cost[cascade.last]) * doubt / float(mended) if mended > 0 else 0.0
+    return replace(cascade, threshold=max(0.0, worth))
 
 
 def static_outcomes(right: Bools, cost: Floats) -> list[Outcome]:

@@ -106,9 +106,15 @@ def sure_cascade(
     """
     price = max(price, LEAST_PRICE)
 
-    def utility(cascade: Cascade) -> tuple[npt.NDArray[np.float64], float]:
-        outcome = run_cascade(cascade, evidence, cost, estimator_cost)
-        return outcome.right - price * outcome.cost, float(outcome.cost.mean())
+    def run(cascade: Cascade) -> Outcome:
+        return run_cascade(cascade, evidence, cost, estimator_cost)
+
+    def utility(cascade: Cascade) -> npt.NDArray[np.float64]:
+        outcome = run(cascade)
+        return outcome.right - price * outcome.cost
+
+    def surely_pays(one: Cascade, other: Cascade, z: float = Z95) -> bool:
+        return mean_gain(utility(one) - utility(other), z).is_sure
 
     def fitted(some: int, pair: tuple[int, int] | None) -> Cascade:
         return best_cascade(evidence, cost, estimator_cost, price, some, pair)
@@ -116,21 +122,16 @@ def sure_cascade(
     plain = fitted(0, pair)
     if pair is None:
         dearest = len(cost) - 1
-        safest = max(
-            (fitted(0, (first, dearest)) for first in range(len(cost))), key=lambda rival: utility(rival)[0].mean()
-        )
-        if not mean_gain(utility(plain)[0] - utility(safest)[0]).is_sure:
-            plain = safest
-        most, spent = utility(plain)
-        for rival in (fitted(0, (first, plain.last)) for first in range(plain.last)):
-            ours, cheaper = utility(rival)
-            if cheaper < spent and not mean_gain(most - ours).is_sure:
-                plain, spent = rival, cheaper
+        safest = max((fitted(0, (first, dearest)) for first in range(len(cost))), key=lambda way: utility(way).mean())
+        best = plain = plain if surely_pays(plain, safest) else safest
+        for rival in [fitted(0, (first, best.last)) for first in range(best.last)]:
+            if run(rival).cost.mean() < run(plain).cost.mean() and not surely_pays(best, rival):
+                plain = rival
     smooth = mending(evidence, cost, price, plain)
-    if smooth.threshold > plain.threshold and not mean_gain(utility(plain)[0] - utility(smooth)[0]).is_sure:
+    if smooth.threshold > plain.threshold and not surely_pays(plain, smooth):
         plain = smooth
     asking = fitted(skips, pair)
-    if mean_gain(utility(asking)[0] - utility(plain)[0], Z95_OF_12).is_sure:
+    if surely_pays(asking, plain, Z95_OF_12):
         return asking
     return plain if plain.threshold or pair is not None else Cascade(plain.first, plain.first, 0.0)
 

@@ -134,9 +134,9 @@ def test_of_first_looks_the_cheaper_unless_another_surely_pays() -> None:
         assert sure.last == 2
         return sure.first, best.first
 
-    alike, better = (np.mean([first_of(share, seed) for seed in range(40)], axis=0) for share in (0.5, 0.95))
+    alike, better = (np.mean([first_of(share, seed) for seed in range(120)], axis=0) for share in (0.5, 0.95))
     assert better.tolist() == [1, 1]
-    assert alike[0] <= 0.25 < 0.4 < alike[1]
+    assert alike[0] <= 0.2 < 0.35 < alike[1]
 
 
 def test_the_dearest_looks_last_unless_another_surely_pays() -> None:

@@ -58,7 +58,7 @@ def held_out(evidence: Evidence, bundle: Bundle) -> Fit:
     return fit
 
 
-def judge(path: Path, data: Path, degrade: str, seconds: float, seed: int) -> dict[str, Any]:
+def judge(path: Path, data: Path, degrade: str, copies: int, seconds: float, seed: int) -> dict[str, Any]:
     """What ``bench --adaptivity`` finds for a bundle, or for the bundle of a checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = None if path.is_dir() else open_compiled(path)
@@ -73,6 +73,7 @@ def judge(path: Path, data: Path, degrade: str, seconds: float, seed: int) -> di
             find_protocol(degrade),
             timed,
             seed=seed,
+            copies=copies,
             fit=None if checkpoint is None else held_out(checkpoint.evidence, bundle),
             fitted_on=BUNDLED if checkpoint is None else HELD_OUT,
         )
@@ -105,14 +106,17 @@ def main() -> None:
     parser.add_argument("paths", type=Path, nargs="+", help="checkpoints, or bundles")
     parser.add_argument("--data", type=Path, required=True, help="labelled images: class folders or a zip of them")
     parser.add_argument("--degrade", choices=tuple(PROTOCOLS), default="mixed")
+    parser.add_argument("--copies", type=int, default=1, help="of each image, every one degraded by another draw")
     parser.add_argument("--seconds", type=float, default=6.0, help="time to measure, for each of them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="a .json; the tables beside it as .md")
     arguments = parser.parse_args()
+    find_protocol(arguments.degrade).check_copies(arguments.copies)
     torch.set_num_threads(1)
     facts = environment()
     runs = [
-        judge(path, arguments.data, arguments.degrade, arguments.seconds, arguments.seed) for path in arguments.paths
+        judge(path, arguments.data, arguments.degrade, arguments.copies, arguments.seconds, arguments.seed)
+        for path in arguments.paths
     ]
     first = runs[0]["configurations"]
     if all(len(run["configurations"]) == len(first) for run in runs):

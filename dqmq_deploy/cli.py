@@ -246,6 +246,9 @@ def bench(
     degrade: Annotated[
         str, typer.Option(help="For --adaptivity: none, images as they are; mixed, half of them degraded.")
     ] = "none",
+    copies: Annotated[
+        int, typer.Option(metavar="N", help="Copies of each image, every one degraded by another draw.")
+    ] = 1,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -267,6 +270,7 @@ def bench(
         seed=seed,
         adaptivity=adaptivity,
         degrade=degrade,
+        copies=copies,
     )
     with progress() as shown:
         report = measure(job, shown.tell)

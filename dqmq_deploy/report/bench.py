@@ -46,7 +46,8 @@ class BenchJob:
     ``labels``: ``"auto"`` reads classes from folder names if all are classes of the bundle, ``"folders"`` demands it,
     ``"none"`` does not. ``seconds`` and at least ``blocks`` rounds go into each number of threads; one thread is always
     measured, since the overhead is told for it. ``price`` defaults to the bundle's. ``out=None`` writes no files.
-    ``adaptivity`` asks whether choosing pays, on labelled images as ``degrade`` (``"none"``, ``"mixed"``) spoils them.
+    ``adaptivity`` asks whether choosing pays, on labelled images as ``degrade`` (``"none"``, ``"mixed"``) spoils them,
+    each ``copies`` times by another draw.
     """
 
     bundle: Path
@@ -62,6 +63,7 @@ class BenchJob:
     seed: int = 0
     adaptivity: bool = False
     degrade: str = "none"
+    copies: int = 1
     command: str | None = None
 
     def check(self) -> None:
@@ -78,7 +80,7 @@ class BenchJob:
             )
         if self.labels not in ("auto", "folders", "none"):
             raise InputError(f"--labels: expected auto, folders or none, got '{self.labels}'")
-        find_protocol(self.degrade)
+        find_protocol(self.degrade).check_copies(self.copies)
         if self.adaptivity and (self.images is None or self.labels == "none"):
             raise InputError("--adaptivity: expected labelled images, so add --images DIR --labels folders")
         if self.degrade != "none" and not self.adaptivity:
@@ -211,6 +213,7 @@ def _adaptivity(job: BenchJob, bundle: Bundle, sample: Pixels, progress: Progres
         find_protocol(job.degrade),
         timed,
         seed=job.seed,
+        copies=job.copies,
         tick=lambda done: progress("adaptivity", done),
     )
 

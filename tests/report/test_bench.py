@@ -230,6 +230,7 @@ def test_a_price_moves_the_mix(tiny_bundle: Bundle, picture_folder: Path) -> Non
         ({"batch": 0}, "batch from 1"),
         ({"seconds": math.nan}, "seconds from 0"),
         ({"labels": "folder"}, "--labels"),
+        ({"copies": 2}, "--copies"),
         ({"price": -1.0}, "--price"),
         ({"price": math.inf}, "--price"),
     ],

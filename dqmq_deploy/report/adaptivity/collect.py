@@ -30,6 +30,16 @@ class Labelled:
     truth: Ints  # [N], positions in classes
     read: Callable[[Sequence[int]], Pixels]
 
+    def copied(self, copies: int) -> "Labelled":
+        """Every image ``copies`` times, under the same name, for a protocol to spoil each by its own draw."""
+        count = len(self.names)
+        return Labelled(
+            self.names * copies,
+            self.classes,
+            np.tile(self.truth, copies),
+            lambda rows: self.read([row % count for row in rows]),
+        )
+
     def spoilt(self, rows: Sequence[int], protocol: Protocol, seed: int) -> tuple[Pixels, Ints, Ints]:
         """Some images as the protocol wants them, with kind and severity of each."""
         return spoil(self.read(rows), rows, protocol, seed)

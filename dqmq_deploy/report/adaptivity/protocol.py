@@ -34,6 +34,15 @@ class Protocol:
             f"severities, drawn evenly: {seen}; and {unseen}, which training does not use"
         )
 
+    def check_copies(self, copies: int) -> None:
+        """Whether each image can be spoilt ``copies`` times.
+
+        Raises:
+            InputError: fewer than one, or several that would all be the same.
+        """
+        if copies < 1 or (copies > 1 and not self.share):
+            raise InputError(f"--copies: expected 1, or more beside --degrade mixed, which spoils each; got {copies}")
+
 
 PROTOCOLS = {"none": Protocol("none", 0.0, ()), "mixed": Protocol("mixed", 0.5, PROTOCOL_KINDS)}
 

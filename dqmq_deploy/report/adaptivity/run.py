@@ -36,6 +36,7 @@ def adaptivity(
     timed: Timed,
     *,
     seed: int,
+    copies: int = 1,
     fit: Fit | None = None,
     fitted_on: str = BUNDLED,
     default: str | None = None,
@@ -44,11 +45,14 @@ def adaptivity(
     """Run the images through every graph, and judge every way of choosing, with kernels and without.
 
     ``fit`` gives the prices and thresholds, unless told otherwise those of the bundle; ``fitted_on`` says from where in
-    words. ``default`` is the way that is judged, unless told otherwise that of the bundle's default policy.
+    words. With ``copies`` above 1 every image is spoilt so often, each time by another draw, which tells gains from the
+    luck of one draw; intervals draw all copies of an image together. ``default`` is the way that is judged, unless told
+    otherwise that of the bundle's default policy.
 
     Raises:
         InputError: too few images to judge one half by the other.
     """
+    count, images = len(images.names), images.copied(copies)
     default = default or OWN[bundle.manifest.default_policy]
     found = collect(bundle, images, protocol, seed, tick)
     names = tuple(entry.name for entry in bundle.manifest.configurations)
@@ -70,7 +74,8 @@ def adaptivity(
         "protocol": protocol.name,
         "protocol_in_words": protocol.words(),
         "fitted_on": fitted_on,
-        "images": len(images.names),
+        "images": count,
+        "copies": copies,
         "tracks": int(track.max()) + 1,
         "configurations": list(names),
         "times": {

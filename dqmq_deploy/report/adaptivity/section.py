@@ -40,9 +40,10 @@ def section(run: dict[str, Any], source: Markup) -> list[Markup]:
 def intro(run: dict[str, Any]) -> str:
     """What was judged, on what, and where thresholds come from."""
     tracks = f" in {run['tracks']:,} tracks" if run["tracks"] < run["images"] else ""
+    copies = f", each in {run['copies']} copies" if run["copies"] > 1 else ""
     return (
-        f"{run['images']:,} labelled images{tracks}; {run['protocol_in_words']}. Prices and thresholds come from "
-        f"{run['fitted_on']}."
+        f"{run['images']:,} labelled images{tracks}{copies}; {run['protocol_in_words']}. "
+        f"Prices and thresholds come from {run['fitted_on']}."
     )
 
 
@@ -57,7 +58,7 @@ def _cases(run: dict[str, Any], key: str, best: str) -> Markup:
     found = run[key]
     which = f"right by choosing, wrong by {best}" if key == "gained" else f"right by {best}, wrong by choosing"
     shown = len(found["shown"])
-    rate = share(found["images"] / run["images"])
+    rate = share(found["images"] / (run["images"] * run["copies"]))
     return element(
         "section",
         element("h3", f"{found['images']:,} image{'' if found['images'] == 1 else 's'} ({rate}) {which}"),

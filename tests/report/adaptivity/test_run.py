@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from dqmq_deploy.bundle.read import Bundle
+from dqmq_deploy.errors import InputError
 from dqmq_deploy.report.adaptivity.cases import thumbnail
 from dqmq_deploy.report.adaptivity.collect import Answers, Labelled
 from dqmq_deploy.report.adaptivity.compare import ROUTER, TRIAL
 from dqmq_deploy.report.adaptivity.protocol import PROTOCOLS
 from dqmq_deploy.report.adaptivity.run import adaptivity
+from dqmq_deploy.report.adaptivity.section import intro
 from dqmq_deploy.report.adaptivity.settings import Fold, Times, calibrate, for_all
 from dqmq_deploy.report.adaptivity.verdict import verdict
 from tests.report.adaptivity.conftest import PRETENDED
@@ -101,3 +103,29 @@ def test_settings_may_come_from_outside(tiny_bundle: Bundle, tracked: Labelled, 
     assert heard == [1.0, 1.03] and found["fitted_on"] == "a test" != judged["fitted_on"]
     assert [row["kind"] for row in found["grid"]] == ["as it is"]
     assert found["protocol_in_words"] == "images as they are"
+
+
+def test_copies_of_an_image_are_spoilt_anew_and_drawn_together(tiny_bundle: Bundle, tracked: Labelled) -> None:
+    """The first is the one that stands alone; no copy makes a track of its own, and all of them are counted."""
+    mixed = PROTOCOLS["mixed"]
+    copied = tracked.copied(3)
+    pixels, kind, _ = copied.spoilt([7, 307, 607], mixed, seed=1)
+    assert np.array_equal(pixels[0], tracked.spoilt([7], mixed, seed=1)[0][0])
+    assert not np.array_equal(pixels[0], pixels[1]) and not np.array_equal(pixels[1], pixels[2])
+    assert len(kind) == 3 and copied.names[307] == tracked.names[7] and copied.truth[307] == tracked.truth[7]
+
+    found = adaptivity(tiny_bundle, tracked, mixed, PRETENDED, seed=1, copies=3, default=ROUTER)
+    once = adaptivity(tiny_bundle, tracked, mixed, PRETENDED, seed=1, default=ROUTER)
+    assert (found["images"], found["copies"], found["groups"][0]["images"]) == (300, 3, 900)
+    assert found["tracks"] == once["tracks"]
+    assert "300 labelled images in 10" in intro(found) and "each in 3 copies" in intro(found)
+    assert "copies" not in intro(once)
+
+
+def test_copies_that_would_be_alike_are_refused() -> None:
+    """Images as they are need no second look."""
+    PROTOCOLS["mixed"].check_copies(5)
+    PROTOCOLS["none"].check_copies(1)
+    for protocol, copies in (("none", 2), ("mixed", 0)):
+        with pytest.raises(InputError, match=f"--copies: expected 1, or more beside --degrade mixed.*got {copies}"):
+            PROTOCOLS[protocol].check_copies(copies)

@@ -244,7 +244,7 @@ def bench(
         bool, typer.Option("--adaptivity", help="Find out whether choosing pays, at equal mean measured time.")
     ] = False,
     degrade: Annotated[
-        str, typer.Option(help="For --adaptivity: none, images as they are; mixed, half of them degraded.")
+        str, typer.Option(help="For --adaptivity: none, images as they are; mixed or foreign, half of them degraded.")
     ] = "none",
     copies: Annotated[
         int, typer.Option(metavar="N", help="Copies of each image, every one degraded by another draw.")

@@ -1,4 +1,4 @@
-"""What spoils a camera's picture: sixteen kinds of degradation, five severities each, for training and for evaluation.
+"""What spoils a camera's picture: 28 kinds of degradation, five severities each, for training and for evaluation.
 
 Severity 1 is barely visible; 5 is hard, but not hopeless, for a person. Lengths (blur, motion, lost resolution) are
 shares of the picture's shorter side, so that a severity means the same at 32 x 32 and at 224 x 224.
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dqmq_deploy.degradations.camera import CAMERA, Degradation, Severities
+from dqmq_deploy.degradations.mishaps import MISHAPS
 from dqmq_deploy.degradations.obstacles import OBSTACLES
 
 Pixels = npt.NDArray[np.uint8]
@@ -26,7 +27,10 @@ AS_IT_IS = -1
 TRAINING_KINDS: tuple[str, ...] = tuple(CAMERA)
 """What networks are trained on."""
 
-UNSEEN_KINDS: tuple[str, ...] = tuple(OBSTACLES)
+FOREIGN_KINDS: tuple[str, ...] = tuple(MISHAPS)
+"""What no decision about method or recipe has looked at, either."""
+
+UNSEEN_KINDS: tuple[str, ...] = tuple(OBSTACLES) + FOREIGN_KINDS
 """What they are not, unless a recipe names them: for finding out what a network makes of the unforeseen."""
 
 KINDS: tuple[str, ...] = TRAINING_KINDS + UNSEEN_KINDS
@@ -37,7 +41,7 @@ PROTOCOL_KINDS: tuple[str, ...] = (
 )  # fmt: skip
 """The ten that evaluation draws from: six that training knows, four that it does not."""
 
-_DEGRADATIONS: dict[str, Degradation] = CAMERA | OBSTACLES
+_DEGRADATIONS: dict[str, Degradation] = CAMERA | OBSTACLES | MISHAPS
 
 
 def degrade(images: Pixels, kind: str, severity: int | npt.ArrayLike, rng: np.random.Generator) -> Pixels:

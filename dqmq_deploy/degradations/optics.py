@@ -11,7 +11,20 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
-def _grid(reach: int) -> tuple[Floats, Floats]:
+def grid(pixels: Floats) -> tuple[Floats, Floats]:
+    """Rows ``[1, H, 1, 1]`` and columns ``[1, 1, W, 1]`` of pictures, from 0 to 1."""
+    height, width = pixels.shape[1:3]
+    rows = (np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height)
+    columns = (np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(width)
+    return rows.reshape(1, -1, 1, 1), columns.reshape(1, 1, -1, 1)
+
+
+def even(rng: np.random.Generator, low: float, high: float, count: int) -> Floats:
+    """Evenly drawn numbers ``[count, 1, 1, 1]``."""
+    return rng.uniform(low, high, (count, 1, 1, 1)).astype(np.float32)
+
+
+def _around(reach: int) -> tuple[Floats, Floats]:
     """Vertical and horizontal distance from the middle of a ``2 reach + 1`` square, each ``[1, side, side, 1]``."""
     steps = np.arange(-reach, reach + 1, dtype=np.float32)
     return steps.reshape(1, -1, 1, 1), steps.reshape(1, 1, -1, 1)
@@ -19,14 +32,14 @@ def _grid(reach: int) -> tuple[Floats, Floats]:
 
 def disc(radius: Floats) -> Floats:
     """Kernels that spread a point over a disc of ``radius`` pixels, its rim smoothed: ``[n, side, side, 1]``."""
-    y, x = _grid(int(np.ceil(radius.max() + 0.5)))
+    y, x = _around(int(np.ceil(radius.max() + 0.5)))
     kernel = np.clip(radius + np.float32(0.5) - np.sqrt(y * y + x * x), 0, 1)
     return np.asarray(kernel / kernel.sum(axis=(1, 2), keepdims=True), np.float32)
 
 
 def line(length: Floats, angle: Floats) -> Floats:
     """Kernels that spread a point over a line of ``length`` pixels at ``angle`` radians: ``[n, side, side, 1]``."""
-    y, x = _grid(int(np.ceil(length.max() / 2 + 0.5)))
+    y, x = _around(int(np.ceil(length.max() / 2 + 0.5)))
     along = np.abs(x * np.cos(angle) + y * np.sin(angle))
     across = np.abs(y * np.cos(angle) - x * np.sin(angle))
     kernel = np.clip((length + 1) / 2 - along, 0, 1) * np.clip(1 - across, 0, 1)
@@ -92,3 +105,27 @@ def smooth_field(pictures: int, height: int, width: int, rng: np.random.Generato
         coarse = rng.standard_normal((pictures, cells, cells, 1), dtype=np.float32)
         total += np.float32(weight) * _resample(coarse, _enlarge(cells, height), _enlarge(cells, width))
     return total
+
+
+def enlarged(pixels: Floats, scale: Floats) -> Floats:
+    """Each picture ``scale`` times as large around its middle, ``[n, 1, 1, 1]`` from 1 on; linear interpolation."""
+
+    def taps(size: int) -> Floats:  # [n, size, size]
+        steps = np.arange(size, dtype=np.float32)
+        seen = (steps - (size - 1) / 2).reshape(1, -1, 1) / scale[..., 0] + (size - 1) / 2
+        return np.asarray(np.clip(1 - np.abs(seen - steps.reshape(1, 1, -1)), 0, 1), np.float32)
+
+    height, width = pixels.shape[1:3]
+    return np.asarray(np.einsum("nyr,nxc,nrck->nyxk", taps(height), taps(width), pixels, optimize=True), np.float32)
+
+
+def through_blocks(pixels: Floats, side: npt.NDArray[np.floating]) -> Floats:
+    """Each picture as squares of about ``side`` ``[n]`` pixels, every one of its mean colour."""
+    height, width = pixels.shape[1:3]
+    out = np.empty_like(pixels)
+    for i, length in enumerate(side):
+        low, narrow = max(1, round(height / length)), max(1, round(width / length))
+        few = _resample(pixels[i : i + 1], _shrink(height, low), _shrink(width, narrow))
+        rows, columns = np.arange(height) * low // height, np.arange(width) * narrow // width
+        out[i] = few[0][rows][:, columns]
+    return out

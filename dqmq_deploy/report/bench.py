@@ -46,7 +46,7 @@ class BenchJob:
     ``labels``: ``"auto"`` reads classes from folder names if all are classes of the bundle, ``"folders"`` demands it,
     ``"none"`` does not. ``seconds`` and at least ``blocks`` rounds go into each number of threads; one thread is always
     measured, since the overhead is told for it. ``price`` defaults to the bundle's. ``out=None`` writes no files.
-    ``adaptivity`` asks whether choosing pays, on labelled images as ``degrade`` (``"none"``, ``"mixed"``) spoils them,
+    ``adaptivity`` asks whether choosing pays, on labelled images as ``degrade`` (a name in ``PROTOCOLS``) spoils them,
     each ``copies`` times by another draw.
     """
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from dqmq_deploy.degradations.kinds import (
     AS_IT_IS,
+    FOREIGN_KINDS,
     KINDS,
     PROTOCOL_KINDS,
     SEVERITIES,
@@ -83,8 +84,12 @@ def test_black_and_white_pictures_stay_within_range(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["blur", "motion", "low_resolution", "fog", "contrast", "over_exposure", "dirt", "glare", "banding"]
-)
+    "kind",
+    [
+        "blur", "motion", "low_resolution", "fog", "contrast", "over_exposure", "dirt", "glare", "banding",
+        "zoom_blur", "blocks", "sticker", "interference", "shadow",
+    ],
+)  # fmt: skip
 def test_a_severity_means_the_same_at_every_size(kind: str) -> None:
     """Lengths are shares of the picture: four times the size gives about the same damage."""
     small, large = (damage(pictures(12, size), kind, 4) for size in (32, 128))
@@ -164,7 +169,8 @@ def test_wrong_kind_or_images_are_named() -> None:
 
 
 def test_the_protocol_has_kinds_that_training_never_sees() -> None:
-    """Ten kinds, four of them unseen; no kind is on both sides."""
+    """Ten kinds, four of them unseen, none of them foreign; no kind is on both sides."""
     assert len(set(PROTOCOL_KINDS)) == 10 and set(PROTOCOL_KINDS) <= set(KINDS)
     assert len(set(PROTOCOL_KINDS) & set(UNSEEN_KINDS)) == 4
     assert not set(TRAINING_KINDS) & set(UNSEEN_KINDS)
+    assert len(FOREIGN_KINDS) == 12 and set(FOREIGN_KINDS) < set(UNSEEN_KINDS) - set(PROTOCOL_KINDS)

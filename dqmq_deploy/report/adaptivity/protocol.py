@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dqmq_deploy.degradations.kinds import AS_IT_IS, PROTOCOL_KINDS, UNSEEN_KINDS, mixed
+from dqmq_deploy.degradations.kinds import AS_IT_IS, FOREIGN_KINDS, PROTOCOL_KINDS, UNSEEN_KINDS, mixed
 from dqmq_deploy.errors import InputError
 from dqmq_deploy.report.runners import Pixels
 
@@ -31,7 +31,7 @@ class Protocol:
         )
         return (
             f"half of the images as they are, half degraded by one of {len(self.kinds)} kinds, at one of five "
-            f"severities, drawn evenly: {seen}; and {unseen}, which training does not use"
+            f"severities, drawn evenly: {f'{seen}; and ' if seen else ''}{unseen}, which training does not use"
         )
 
     def check_copies(self, copies: int) -> None:
@@ -41,10 +41,15 @@ class Protocol:
             InputError: fewer than one, or several that would all be the same.
         """
         if copies < 1 or (copies > 1 and not self.share):
-            raise InputError(f"--copies: expected 1, or more beside --degrade mixed, which spoils each; got {copies}")
+            raise InputError(f"--copies: expected 1, or more beside a --degrade that spoils each; got {copies}")
 
 
-PROTOCOLS = {"none": Protocol("none", 0.0, ()), "mixed": Protocol("mixed", 0.5, PROTOCOL_KINDS)}
+PROTOCOLS = {
+    "none": Protocol("none", 0.0, ()),
+    "mixed": Protocol("mixed", 0.5, PROTOCOL_KINDS),
+    "foreign": Protocol("foreign", 0.5, FOREIGN_KINDS),
+}
+"""By name; what ``foreign`` draws from, no decision about method or recipe has looked at."""
 
 
 def find_protocol(name: str) -> Protocol:
@@ -54,7 +59,7 @@ def find_protocol(name: str) -> Protocol:
         InputError: there is none of that name.
     """
     if name not in PROTOCOLS:
-        raise InputError(f"--degrade: expected {' or '.join(PROTOCOLS)}, got '{name}'")
+        raise InputError(f"--degrade: expected {', '.join(PROTOCOLS)}, got '{name}'")
     return PROTOCOLS[name]
 
 

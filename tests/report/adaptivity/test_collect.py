@@ -56,7 +56,9 @@ def test_folders_must_be_classes(tiny_bundle: Bundle, tmp_path: Path, track_fold
 def test_a_protocol_is_found_by_name_and_says_what_it_does() -> None:
     """Kinds that training uses, and those that it does not."""
     assert find_protocol("none").words() == "images as they are"
+    foreign = find_protocol("foreign").words()
+    assert "one of 12 kinds" in foreign and "drawn evenly: impulse" in foreign
     words = find_protocol("mixed").words()
     assert "one of 10 kinds" in words and "noise, blur" in words and "dead pixels, which training does not" in words
-    with pytest.raises(InputError, match="expected none or mixed, got 'all'"):
+    with pytest.raises(InputError, match="expected none, mixed, foreign, got 'all'"):
         find_protocol("all")

@@ -127,5 +127,5 @@ def test_copies_that_would_be_alike_are_refused() -> None:
     PROTOCOLS["mixed"].check_copies(5)
     PROTOCOLS["none"].check_copies(1)
     for protocol, copies in (("none", 2), ("mixed", 0)):
-        with pytest.raises(InputError, match=f"--copies: expected 1, or more beside --degrade mixed.*got {copies}"):
+        with pytest.raises(InputError, match=f"--copies: expected 1, or more beside a --degrade that.*got {copies}"):
             PROTOCOLS[protocol].check_copies(copies)

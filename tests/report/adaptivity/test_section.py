@@ -75,7 +75,7 @@ def test_bench_asks_whether_choosing_pays(tiny_bundle_path: Path, track_folder: 
     [
         (["--adaptivity"], "add --images DIR"),
         (["--degrade", "mixed"], "only --adaptivity degrades"),
-        (["--degrade", "all", "--adaptivity"], "expected none or mixed"),
+        (["--degrade", "all", "--adaptivity"], "expected none, mixed, foreign"),
     ],
 )
 def test_what_cannot_be_asked_is_said(tiny_bundle_path: Path, options: list[str], message: str) -> None:

@@ -136,6 +136,21 @@ def sure_cascade(
     return plain if plain.threshold or pair is not None else Cascade(plain.first, plain.first, 0.0)
 
 
+def sure_cascades(
+    evidence: Evidence, cost: Floats, estimator_cost: float, prices: Sequence[float], skips: int = 12
+) -> list[Cascade]:
+    """:func:`sure_cascade` at each of rising ``prices``, but that none spends less than a higher price does.
+
+    Where one would, that is chance on the images at hand; it takes the cascade of the higher price.
+    """
+    found = [sure_cascade(evidence, cost, estimator_cost, price, skips=skips) for price in prices]
+    spent = [run_cascade(cascade, evidence, cost, estimator_cost).cost.mean() for cascade in found]
+    for at in reversed(range(len(found) - 1)):
+        if spent[at] < spent[at + 1]:
+            found[at], spent[at] = found[at + 1], spent[at + 1]
+    return found
+
+
 def mending(evidence: Evidence, cost: Floats, price: float, cascade: Cascade) -> Cascade:
     """The same cascade, its threshold drawn from one number instead of from the few images next to it.
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from dqmq_deploy import worth
 from dqmq_deploy.routing import Cascade, Evidence, Outcome, best_cascade, run_cascade
-from dqmq_deploy.worth import Gain, best_mix, mean_gain, mending, over_budgets, static_outcomes, sure_cascade
+from dqmq_deploy.worth import (
+    Gain,
+    best_mix,
+    mean_gain,
+    mending,
+    over_budgets,
+    static_outcomes,
+    sure_cascade,
+    sure_cascades,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 COST = np.array([0.2, 0.5, 1.0])
@@ -190,6 +199,20 @@ def test_thresholds_from_few_images_are_smoothed() -> None:
         gains.append(right[0] - right[1])
     assert np.abs(np.array(sure) - 0.98).mean() < 0.9 * np.abs(np.array(best) - 0.98).mean()
     assert np.mean(gains) > 0
+
+
+def test_a_lower_price_never_spends_less() -> None:
+    """Where the best cascade at each price would, it takes that of the higher one; elsewhere it is the best."""
+    cost, prices, bent = np.array([0.2, 1.0]), [0.0, *np.geomspace(1e-4, 5, 29).tolist()], 0
+    for seed in range(30):
+        found = doubtful(seed, 0.5, 400)
+        plain = [sure_cascade(found, cost, 0.0, price, skips=0) for price in prices]
+        even = sure_cascades(found, cost, 0.0, prices, skips=0)
+        spent = [run_cascade(way, found, cost, 0.0).cost.mean() for way in even]
+        assert spent == sorted(spent, reverse=True)
+        assert all(way in plain[at:] for at, way in enumerate(even))
+        bent += plain != even
+    assert 0 < bent < 30
 
 
 def test_where_nothing_is_worth_a_second_look_there_is_none() -> None:

@@ -12,13 +12,15 @@ Costs are measured times over that of the slowest configuration, the estimator's
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE, PolicyEntry, PricePoint
 from dqmq_deploy.routing import Evidence, Outcome, choose, run_cascade, run_route
-from dqmq_deploy.worth import sure_cascade
+from dqmq_deploy.worth import sure_cascade, sure_cascades
 
 POINTS = 30
 
@@ -74,18 +76,15 @@ def calibrate_route(evidence: Evidence, expenses: Expenses) -> Calibrated:
 
 
 def calibrate_escalation(evidence: Evidence, expenses: Expenses) -> Calibrated:
-    """The best cascade at each price, one point where it changes."""
+    """The best cascade at each price, one point where it changes; a lower price never spends less."""
     cost, estimator_cost = expenses.cost, expenses.estimator_cost
-    prices = [0.0, *np.round(np.geomspace(1e-4, 1 / cost[0], POINTS - 1), 6).tolist()]
+    prices = escalation_prices(cost)
     outcomes: list[Outcome] = []
     points: list[PricePoint] = []
-    before = None
-    for price in prices:
-        cascade = sure_cascade(evidence, cost, estimator_cost, price)
-        if cascade == before:
-            continue
-        before = cascade
-        outcome = told_by_halves(evidence, cost, estimator_cost, price, (cascade.first, cascade.last))
+    priced = zip(sure_cascades(evidence, cost, estimator_cost, prices), prices, strict=True)
+    for cascade, alike in groupby(priced, key=itemgetter(0)):
+        at = [price for _, price in alike]
+        outcome = told_by_halves(evidence, cost, estimator_cost, at[-1], (cascade.first, cascade.last))
         outcomes.append(outcome)
         skipped = cascade.skipped(evidence.p_right)
         again = ~skipped & cascade.escalated(evidence.score[:, cascade.first])
@@ -93,7 +92,7 @@ def calibrate_escalation(evidence: Evidence, expenses: Expenses) -> Calibrated:
         seen = ends + _shares(np.full(int(again.sum()), cascade.first), len(cost)) * again.mean()
         points.append(
             PricePoint(
-                price=price,
+                price=at[0],
                 accuracy=float(outcome.right.mean()),
                 bitops=_bitops(expenses, seen),
                 latency_ms=_latency_ms(expenses, seen, asks_estimator=cascade.asks_estimator),
@@ -107,6 +106,11 @@ def calibrate_escalation(evidence: Evidence, expenses: Expenses) -> Calibrated:
             )
         )
     return Calibrated(PolicyEntry(ESCALATE, points), outcomes)
+
+
+def escalation_prices(cost: Floats) -> list[float]:
+    """At which a cascade is fitted: from 0 to where the time of the cheapest configuration is worth all accuracy."""
+    return [0.0, *np.round(np.geomspace(1e-4, 1 / cost[0], POINTS - 1), 6).tolist()]
 
 
 def told_by_halves(

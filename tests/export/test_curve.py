@@ -12,10 +12,11 @@ from dqmq_deploy.export.curve import (
     Expenses,
     calibrate_escalation,
     calibrate_route,
+    escalation_prices,
     told_by_halves,
 )
 from dqmq_deploy.routing import Cascade, Evidence, best_cascade, run_cascade
-from dqmq_deploy.worth import sure_cascade
+from dqmq_deploy.worth import sure_cascade, sure_cascades
 from tests.test_routing import evidence
 
 NAMES = ["w2", "w4", "w8"]
@@ -75,7 +76,7 @@ def test_cost_is_time_and_never_falls() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(2, 120))
 @settings(max_examples=20, deadline=None, derandomize=True)
 def test_points_of_escalation_add_up(seed: int, images: int) -> None:
-    """Shares, BitOPs and times are those of the cascade on all images; the accuracy is told by halves."""
+    """Shares, BitOPs and times are those of the cascade on all images and only fall; accuracy is told by halves."""
     found = evidence(seed, images)
     calibrated = calibrate_escalation(found, EXPENSES)
     points = calibrated.policy.curve
@@ -85,8 +86,10 @@ def test_points_of_escalation_add_up(seed: int, images: int) -> None:
         Cascade(*pair, point.threshold or 0.0, point.skip or 0.0) for pair, point in zip(pairs, points, strict=True)
     ]
     assert all(before != after for before, after in pairwise(cascades))
+    prices = escalation_prices(EXPENSES.cost)
+    fitted_at = dict(zip(sure_cascades(found, EXPENSES.cost, EXPENSES.estimator_cost, prices), prices, strict=True))
     for point, cascade in zip(points, cascades, strict=True):
-        assert cascade == sure_cascade(found, EXPENSES.cost, EXPENSES.estimator_cost, point.price)
+        assert cascade == sure_cascade(found, EXPENSES.cost, EXPENSES.estimator_cost, fitted_at[cascade])
         outcome = run_cascade(cascade, found, EXPENSES.cost, EXPENSES.estimator_cost)
         assert point.latency_ms == pytest.approx(outcome.cost.mean() * 1.0, abs=1e-4)  # the slowest takes 1 ms
         assert sum(point.mix.values()) == pytest.approx(1)
@@ -94,10 +97,12 @@ def test_points_of_escalation_add_up(seed: int, images: int) -> None:
         if cascade.first < cascade.last:
             assert point.mix[point.last] == pytest.approx(point.escalated + point.skipped)
         pair = (cascade.first, cascade.last)
-        told = told_by_halves(found, EXPENSES.cost, EXPENSES.estimator_cost, point.price, pair)
+        told = told_by_halves(found, EXPENSES.cost, EXPENSES.estimator_cost, fitted_at[cascade], pair)
         assert point.accuracy == told.right.mean()
         if cascade.first == cascade.last:
             assert point.accuracy == found.right[:, cascade.first].mean()  # nothing was fitted
+    times = [point.latency_ms for point in points]
+    assert times == sorted(times, reverse=True)
     assert len(calibrated.outcomes) == len(points) <= POINTS
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dqmq_deploy.bundle.manifest import ESCALATE, ROUTE, Manifest
 from dqmq_deploy.errors import InputError
 from dqmq_deploy.routing import Cascade, Evidence
-from dqmq_deploy.worth import sure_cascade
+from dqmq_deploy.worth import sure_cascades
 
 PRICES = (0.0, *np.geomspace(1e-3, 3.0, 32).tolist())
 """Where settings are fitted."""
@@ -53,8 +53,8 @@ def calibrate(evidence: Evidence, times: Times, prices: Sequence[float] = PRICES
     return Settings(
         prices=tuple(prices),
         route_cost=cost,
-        cascades=tuple(sure_cascade(evidence, cost, estimator, price) for price in prices),
-        trials=tuple(sure_cascade(evidence, cost, estimator, price, skips=0) for price in prices),
+        cascades=tuple(sure_cascades(evidence, cost, estimator, prices)),
+        trials=tuple(sure_cascades(evidence, cost, estimator, prices, skips=0)),
     )
 
 

@@ -57,3 +57,15 @@ def test_markdown_carries_the_same_cells(judged: dict[str, Any]) -> None:
         for row in table.rows:
             assert row[-1] in text
     assert judged["verdict"].split(":")[0] in text
+
+
+def test_the_note_says_at_which_setting_the_whole_is_told(judged: dict[str, Any]) -> None:
+    """Within the time of the best configuration, or beyond it where no setting is as fast."""
+    other = deepcopy(judged)
+    other["adaptive_ms"] = 2 * judged["compared"]["kernels"]["best_static_ms"]
+    within, beyond = (
+        next(table.note for table in as_tables([run]) if table.title.startswith("Kinds seen"))
+        for run in (judged, other)
+    )
+    assert "slowest setting that takes no longer" in within
+    assert "fastest setting" in beyond and "slower than the best configuration, w8" in beyond

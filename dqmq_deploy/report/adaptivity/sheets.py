@@ -32,13 +32,22 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A number in a note, under a name by which that of other runs is found."""
+
+    name: str
+    write: Write
+    value: float
+
+
+@dataclass(frozen=True)
 class Sheet:
     """A table of numbers; rows are those of the first column."""
 
     title: str
     corner: str
     columns: tuple[Column, ...]
-    note: str = ""
+    note: tuple[str | Said, ...] = ()
     strong: frozenset[str] = frozenset()
 
 
@@ -99,7 +108,7 @@ def _table(same: Sequence[Sheet]) -> Table:
             continue
         heads.append(column.head)
         written.append({row: _written(row, twins) for row in rows})
-    note = first.note
+    note = "".join(piece if isinstance(piece, str) else _said(piece, same) for piece in first.note)
     if len(same) > 1:
         note = f"Over {len(same)} runs: mean (least to most). {note}".strip()
     return Table(
@@ -111,17 +120,27 @@ def _table(same: Sequence[Sheet]) -> Table:
     )
 
 
+def _said(piece: Said, same: Sequence[Sheet]) -> str:
+    found = [other for sheet in same for other in sheet.note if isinstance(other, Said) and other.name == piece.name]
+    return _over_runs(piece.write, [other.value for other in found])
+
+
 def _written(row: str, twins: Sequence[Column]) -> str:
     write = twins[0].write
     known = [value for twin in twins if (value := twin.cells.get(row)) is not None]
     if len(known) < len(twins):
         return NOTHING
-    if len(known) > 1 and min(known) < max(known):
-        return f"{write(float(np.mean(known)))} ({write(min(known))} to {write(max(known))})"
     interval = (twins[0].intervals or {}).get(row)
     if len(known) > 1 or interval is None:
-        return write(known[0])
+        return _over_runs(write, known)
     return f"{write(known[0])} ({write(interval[0])} to {write(interval[1])})"
+
+
+def _over_runs(write: Write, values: Sequence[float]) -> str:
+    """The mean, with the least and the most where they differ."""
+    if min(values) == max(values):
+        return write(values[0])
+    return f"{write(float(np.mean(values)))} ({write(min(values))} to {write(max(values))})"
 
 
 def _times(run: dict[str, Any]) -> Sheet:
@@ -135,8 +154,11 @@ def _times(run: dict[str, Any]) -> Sheet:
         "Mean time of one image",
         "",
         tuple(columns),
-        "One image at a time, one thread, all candidates in turn; each time is that of the slowest configuration times "
-        "the median of ratios inside a round. The dispatcher's is what it takes beyond the graphs that it runs.",
+        (
+            "One image at a time, one thread, all candidates in turn; each time is that of the slowest configuration "
+            "times the median of ratios inside a round. The dispatcher's is what it takes beyond the graphs that it "
+            "runs.",
+        ),
     )
 
 
@@ -152,14 +174,23 @@ def _equal_time(compared: dict[str, Any], where: str) -> Sheet:
         cells: dict[str, Cell] = {name: found[name]["accuracy"] if name in found else None for name in names}
         columns.append(Column(at["label"], share, cells))
     oracle = compared["oracle"]
-    mean_times = ", ".join(f"{at['label']} {digits3(at['ms'])} ms" for at in compared["equal_time"])
+    mean_times: list[str | Said] = []
+    for at in compared["equal_time"]:
+        mean_times += [f"{', ' if mean_times else ''}{at['label']} ", Said(at["label"], digits3, at["ms"]), " ms"]
     return Sheet(
         _titled("Accuracy at equal mean time", where),
         "",
         tuple(columns),
-        f"Mean times: {mean_times}. Between two settings of a way images are split at random; a way that takes longer "
-        f"at its fastest is left out. The oracle (fastest right configuration) reaches {share(oracle['accuracy'])} in "
-        f"{digits3(oracle['ms'])} ms. 95 % intervals of a cell are at most \u00b1{100 * widest:.2f} points.",
+        (
+            "Mean times: ",
+            *mean_times,
+            ". Between two settings of a way images are split at random; a way that takes "
+            "longer at its fastest is left out. The oracle (fastest right configuration) reaches ",
+            Said("oracle", share, oracle["accuracy"]),
+            " in ",
+            Said("oracle, ms", digits3, oracle["ms"]),
+            f" ms. 95 % intervals of a cell are at most \u00b1{100 * widest:.2f} points.",
+        ),
         frozenset({compared["default"]}),
     )
 
@@ -185,9 +216,11 @@ def _differences(compared: dict[str, Any], where: str) -> Sheet:
         _titled(f"What '{compared['default']}' gains at equal mean time", where),
         "points",
         tuple(columns),
-        "The best configuration is the most accurate that takes no longer; the oracle's gap is the accuracy that it is "
-        "short of the oracle. 95 % intervals are paired, from drawing tracks of images again; the times that a way "
-        "takes are drawn with them.",
+        (
+            "The best configuration is the most accurate that takes no longer; the oracle's gap is the accuracy that "
+            "it is short of the oracle. 95 % intervals are paired, from drawing tracks of images again; the times that "
+            "a way takes are drawn with them.",
+        ),
         frozenset({f"time of {compared['best_static']}"}),
     )
 
@@ -215,17 +248,24 @@ def _groups(run: dict[str, Any]) -> Sheet:
     )
 
 
-def _setting(run: dict[str, Any]) -> str:
+def _setting(run: dict[str, Any]) -> tuple[str | Said, ...]:
     """At which of its settings the adaptive whole is told."""
-    best, best_ms, ours = _first(run)["best_static"], _first(run)["best_static_ms"], digits3(run["adaptive_ms"])
+    best, best_ms = _first(run)["best_static"], _first(run)["best_static_ms"]
+    ours = Said("adaptive, ms", digits3, run["adaptive_ms"])
     if run["adaptive_ms"] <= best_ms:
-        return f"Adaptive: at its slowest setting that takes no longer than the best configuration, {best} ({ours} ms)."
-    return f"Adaptive: at its fastest setting ({ours} ms), which is slower than the best configuration, {best}."
+        return (
+            "Adaptive: at its slowest setting that is no slower than the best configuration, ",
+            best,
+            ": ",
+            ours,
+            " ms.",
+        )
+    return "Adaptive: at its fastest setting, which is slower than the best configuration, ", best, ": ", ours, " ms."
 
 
 def _kinds(run: dict[str, Any]) -> Sheet:
     rows = {_named(row): row for row in run["grid"] if row["severity"] == 0}
-    return Sheet("By kind of degradation", "", _counted(run, rows), "Kinds with a star are not used in training.")
+    return Sheet("By kind of degradation", "", _counted(run, rows), ("Kinds with a star are not used in training.",))
 
 
 def _grid(run: dict[str, Any]) -> Sheet:

@@ -49,6 +49,17 @@ def test_several_runs_are_told_by_mean_least_and_most(judged: dict[str, Any]) ->
     assert len(groups) == len(judged["groups"]) - 1
 
 
+def test_numbers_in_notes_are_those_of_all_runs(judged: dict[str, Any]) -> None:
+    """The oracle and mean times stand below the table: over several runs by their mean, too."""
+    other = deepcopy(judged)
+    oracle = other["compared"]["kernels"]["oracle"]
+    oracle["accuracy"] -= 0.02
+    at = oracle["accuracy"] + 0.02
+    note = next(table.note for table in as_tables([judged, other]) if table.title.endswith("time, with kernels"))
+    assert f"reaches {100 * at - 1:.2f} % ({100 * at - 2:.2f} % to {100 * at:.2f} %) in " in note
+    assert "time of w2 0.100 ms, " in note and note.startswith("Over 2 runs: mean (least to most). Mean times: ")
+
+
 def test_markdown_carries_the_same_cells(judged: dict[str, Any]) -> None:
     """Every table, and each run's verdict."""
     text = "\n\n".join(as_markdown([judged]))
@@ -67,5 +78,5 @@ def test_the_note_says_at_which_setting_the_whole_is_told(judged: dict[str, Any]
         next(table.note for table in as_tables([run]) if table.title.startswith("Kinds seen"))
         for run in (judged, other)
     )
-    assert "slowest setting that takes no longer" in within
+    assert "slowest setting that is no slower" in within
     assert "fastest setting" in beyond and "slower than the best configuration, w8" in beyond

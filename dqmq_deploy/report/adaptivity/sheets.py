@@ -250,17 +250,11 @@ def _groups(run: dict[str, Any]) -> Sheet:
 
 def _setting(run: dict[str, Any]) -> tuple[str | Said, ...]:
     """At which of its settings the adaptive whole is told."""
-    best, best_ms = _first(run)["best_static"], _first(run)["best_static_ms"]
+    best = _first(run)["best_static"]
+    in_time = run["adaptive_ms"] <= _first(run)["best_static_ms"]
+    which = "slowest setting that is no slower" if in_time else "fastest setting, which is slower"
     ours = Said("adaptive, ms", digits3, run["adaptive_ms"])
-    if run["adaptive_ms"] <= best_ms:
-        return (
-            "Adaptive: at its slowest setting that is no slower than the best configuration, ",
-            best,
-            ": ",
-            ours,
-            " ms.",
-        )
-    return "Adaptive: at its fastest setting, which is slower than the best configuration, ", best, ": ", ours, " ms."
+    return f"Adaptive: at its {which} than the best configuration, {best}: ", ours, " ms."
 
 
 def _kinds(run: dict[str, Any]) -> Sheet:

@@ -37,6 +37,14 @@ def int8_saturates() -> bool:
     return flags().isdisjoint(("avx512_vnni", "avx_vnni"))
 
 
+def multiplies_bf16() -> bool:
+    """Whether the CPU has instructions that multiply bfloat16; without them it takes many times as long as float32.
+
+    Where the flags cannot be read, the answer is no.
+    """
+    return not flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def session_settings() -> dict[str, str]:
     """Entries for ``SessionOptions.add_session_config_entry`` that give exact results on this CPU."""
     return dict([EXACT_PRODUCTS]) if int8_saturates() else {}

@@ -1,4 +1,4 @@
-"""What onnxruntime is told about the CPU."""
+"""What the CPU can do, and what onnxruntime is told about it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,10 +36,29 @@ def test_only_x86_without_vnni_is_slowed_to_stay_exact(
     assert cpu.session_settings() == ({"session.x64quantprecision": "1"} if saturates else {})
 
 
+@pytest.mark.parametrize(
+    ("flags", "multiplies"),
+    [
+        ("flags : avx2 avx512f avx512bw", False),
+        ("flags : avx2 avx512f avx512_bf16", True),
+        ("flags : avx2 amx_bf16", True),
+        ("Features : asimd bf16", True),
+    ],
+)
+def test_bfloat16_is_for_cpus_that_multiply_it(
+    flags: str, multiplies: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without such an instruction a step of ResNet-20 took 12 times as long in bfloat16 as in float32 (Zen 3)."""
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")
+    assert cpu.multiplies_bf16() is multiplies
+
+
 def test_unreadable_flags_mean_the_safe_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where nothing is known of an x86 CPU, exactness comes first."""
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "absent")
     assert cpu.int8_saturates()
+    assert not cpu.multiplies_bf16()
     assert cpu.flags() == frozenset()
     assert cpu.model()

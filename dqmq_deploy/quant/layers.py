@@ -157,6 +157,23 @@ class SwitchableNorm(nn.Module):
         return multiplier, self.shift[slot] - self.mean[slot] * multiplier
 
 
+_FEW = 16  # input channels: the largest block that oneDNN works on
+
+
+def convolve(x: Tensor, weight: Tensor, spec: ConvSpec) -> Tensor:
+    """The bare convolution of a stage, ``[N, in_channels, H, W]`` to ``[N, out_channels, H', W']``.
+
+    Where a 1 x 1 kernel strides over few channels, the pixels that it reads are taken out first. Left to oneDNN, the
+    gradient of its weights goes astray with channels last: wrong numbers or a damaged heap, by instruction set
+    (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    strides, few = spec.strides, spec.in_channels // spec.groups < _FEW
+    if few and spec.kernel == (1, 1) and spec.pads == (0, 0):
+        x, strides = x[:, :, :: strides[0], :: strides[1]], (1, 1)
+    y: Tensor = F.conv2d(x, weight, None, strides, spec.pads, spec.dilations, spec.groups)
+    return y
+
+
 class QuantConv(nn.Module):
     """One convolution stage up to, not including, its residual and activation."""
 
@@ -172,9 +189,7 @@ class QuantConv(nn.Module):
 
     def forward(self, x: Tensor, bits: int | None, slot: int) -> Tensor:
         """``[N, in_channels, H, W]`` to ``[N, out_channels, H', W']`` at a precision (None: float)."""
-        spec = self.spec
-        y: Tensor = F.conv2d(x, self.weights.at(bits), None, spec.strides, spec.pads, spec.dilations, spec.groups)
-        y = self.norm(y, slot)
+        y: Tensor = self.norm(convolve(x, self.weights.at(bits), self.spec), slot)
         if self.sum_steps is not None and bits is not None:
             y = self.sum_steps(y, slot)
         return y

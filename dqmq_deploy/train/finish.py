@@ -55,6 +55,7 @@ class Finisher:
         self.recipe, self.net, self.policy = recipe, trainer.net, trainer.policy
         self.settled = trainer.configurations
         self.batches: Batches = trainer.batches
+        self.bf16 = trainer.bf16
         self.cost_table: CostTable = trainer.cost
         self.layers, self.say = layers, say
         self.fit_part, self.choose_part = split_by_group(held_out, _CHOOSE, recipe.seed)
@@ -190,7 +191,7 @@ class Finisher:
                 self.say(f"specialising configuration {k + 1} of {len(choices)}, round {turn + 1} of {settings.rounds}")
 
                 draw = self._draw(pool_tensor, pool_labels, (turn, k))
-                plan = Specialisation(settings.steps, settings.learning_rate, bf16=self.recipe.train.bf16)
+                plan = Specialisation(settings.steps, settings.learning_rate, bf16=self.bf16)
                 rows = np.flatnonzero(assigned == k)
                 fine_tune(self.net, choice, parameters, draw, rows, settings.own_share, plan)
                 after[k] = float(right(self.net, held, held_labels, choice).mean())

@@ -66,7 +66,7 @@ class TrainSettings:
     average: float = 0.998  # decay of the weight average that is evaluated and exported; 0: none
     clip_gradient: float = 5.0
     uniform_share: float = 0.6  # of the steps run at one precision throughout; the others at the policy's mixtures
-    bf16: bool = True
+    bf16: bool = True  # where the CPU multiplies bfloat16; else float32
     fuse: bool = True  # compile the element-wise parts of fake quantization
     threads: int = 0  # 0: all cores
     save_seconds: float = 60.0

@@ -127,6 +127,8 @@ class _Run:
                    "classes": len(self.classes), "macs": sum(layer.macs for layer in self.layers)})  # fmt: skip
         if recipe.train.fuse and not self.fused:
             self._stage("training without torch.compile, which found no working C++ compiler: expect slower steps")
+        if recipe.train.bf16 and not trainer.bf16:
+            self._stage("training in float32, as this CPU does not multiply bfloat16; expect slower steps")
         while trainer.position.epoch < trainer.epochs:
             if trainer.position.epoch >= recipe.train.float_epochs and trainer.teacher is None:
                 trainer.enter_quantization(self._some_training_images(512))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from dqmq_deploy import cpu
 from dqmq_deploy.errors import TrainingError
 from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import CostTable, policy_objective
@@ -59,6 +60,7 @@ class Trainer:
         self.policy_optimizer = torch.optim.Adam(policy.parameters(), recipe.policy.learning_rate)
         self.mean_bits = float("nan")
         self.policy_cost = float("nan")
+        self.bf16 = recipe.train.bf16 and cpu.multiplies_bf16()
         self._start_phase()
 
     # -- phases ----------------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ class Trainer:
         choice = self.choose()
         self._set_rates()
         self.net.train()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=train.bf16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
             logits = self.running(images, choice).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
             target = self._taught(images, choice)
@@ -261,7 +263,7 @@ class Trainer:
         temperature = settings.temperature_start * (settings.temperature_end / settings.temperature_start) ** progress
         self.net.eval()
         self.policy.train()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.train.bf16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
             found = policy_objective(self.net, self.policy, self.cost, images, labels, temperature, generator)
         parameters = list(self.policy.parameters())
         gradients = torch.autograd.grad(found.loss, parameters)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dqmq_deploy import cpu
 from dqmq_deploy.errors import TrainingError
 from dqmq_deploy.quant.net import Choice
 from dqmq_deploy.train.pixels import normalised
@@ -227,8 +228,16 @@ def test_every_way_to_train_learns(setting: dict[str, Any]) -> None:
     assert all(map(math.isfinite, losses))
 
 
+def test_bfloat16_is_left_where_it_would_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU that does not multiply bfloat16, training asked for in it is training in float32."""
+    monkeypatch.setattr(cpu, "multiplies_bf16", lambda: False)
+    losses = [[event["loss"] for event in epochs(make_trainer(bf16=bf16), 1)] for bf16 in (True, False)]
+    assert losses[0] == losses[1]
+
+
 def test_bfloat16_is_near_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first loss agrees to bfloat16's precision, at float and at 4 bits."""
+    monkeypatch.setattr(cpu, "multiplies_bf16", lambda: True)  # where it does not, torch is slow, but right
     losses = {}
     for bf16 in (False, True):
         trainer = make_trainer(bf16=bf16)

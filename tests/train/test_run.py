@@ -27,10 +27,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from dqmq_deploy.train.run import TrainJob, train
-left = int(sys.argv[4])
+left, begun = int(sys.argv[4]), False
 def progress(event):
-    global left
-    if event["event"] in ("step", "stage"):
+    global left, begun
+    begun = begun or event["event"] == "step"  # what is said before of this machine does not count
+    if begun and event["event"] in ("step", "stage"):
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -24,7 +24,7 @@ namespace dqmq {
 enum class Encoding {
   kBytes,      // four codes a step, a byte each;          weights int8 [lanes][4]
   kSigned,     // four codes a step, less 128, as int8;    weights int8 [lanes][4]
-  kWords,      // two codes a step, 16 bits each;          weights int16 [lanes][2]
+  kWords,      // two codes a step, 16 bits each;          weights int8 [lanes][2]
   kPairs,      // two 2-bit codes a step: uint16, the byte offset of their row in a table; weights uint8 [lanes]
   kTriples,    // three 2-bit codes a step, likewise
   kDepthwise,  // lane c reads channel c alone: see below
@@ -41,7 +41,7 @@ static constexpr EncodingFacts facts(Encoding encoding) {
   switch (encoding) {
     case Encoding::kBytes:
     case Encoding::kSigned: return {4, 4, 4, false};
-    case Encoding::kWords: return {2, 4, 4, false};
+    case Encoding::kWords: return {2, 4, 2, false};
     case Encoding::kPairs: return {2, 2, 1, true};
     case Encoding::kTriples: return {3, 2, 1, true};
     case Encoding::kDepthwise: return {1, 1, 1, false};

@@ -56,12 +56,7 @@ void put(uint8_t* step, Encoding encoding, int64_t lane, int i, int8_t code) {
   switch (encoding) {
     case Encoding::kBytes:
     case Encoding::kSigned: step[lane * 4 + i] = static_cast<uint8_t>(code); break;
-    case Encoding::kWords: {
-      const uint16_t word = static_cast<uint16_t>(static_cast<int16_t>(code));
-      step[lane * 4 + 2 * i] = static_cast<uint8_t>(word);
-      step[lane * 4 + 2 * i + 1] = static_cast<uint8_t>(word >> 8);
-      break;
-    }
+    case Encoding::kWords: step[lane * 2 + i] = static_cast<uint8_t>(code); break;
     case Encoding::kPairs:
     case Encoding::kTriples: {
       // the field of a code that is not there must be that of a zero: 2

@@ -15,14 +15,22 @@ namespace {  // compiled for the instruction set of each file that includes it
 // Four bytes wherever they lie.
 using Four __attribute__((aligned(1), may_alias)) = int32_t;
 
-// `Multiply::add(sums, codes, weights)`: the sums of a step more. A vector is 8 channels, 4 bytes of codes each.
+// A vector is 8 channels, 4 bytes of codes each. Their weights take `Multiply::kBytes` and are read by `load`;
+// `add(sums, codes, weights)`: the sums of a step more.
+struct Bytewise {
+  static constexpr int kBytes = 32;
+  static inline __attribute__((always_inline)) __m256i load(const uint8_t* weights) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(weights));
+  }
+};
+
 template <class Multiply, int vectors, int rows>
 inline __attribute__((always_inline)) void dot_steps(const uint8_t* const (&x)[rows], int64_t begin, int64_t end,
                                                      const uint8_t* weights, __m256i (&sums)[rows][vectors]) {
-  for (int64_t at = 4 * begin; at < 4 * end; at += 4, weights += vectors * 32) {
+  for (int64_t at = 4 * begin; at < 4 * end; at += 4, weights += vectors * Multiply::kBytes) {
     __m256i w[vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) w[v] = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights) + v);
+    for (int v = 0; v < vectors; ++v) w[v] = Multiply::load(weights + v * Multiply::kBytes);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
       const __m256i codes = _mm256_set1_epi32(*reinterpret_cast<const Four*>(x[r] + at));
@@ -52,7 +60,7 @@ void dot_exactly(const Tile& tile) {
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) x[r] = tile.positions[r] + tile.segments[segment];
     dot_steps<Multiply>(x, 0, tile.steps, weights, sums);
-    weights += tile.steps * vectors * 32;
+    weights += tile.steps * vectors * Multiply::kBytes;
   }
   __m256i* to = reinterpret_cast<__m256i*>(tile.sums);
 #pragma GCC unroll 16

@@ -6,7 +6,7 @@
 namespace dqmq::avxvnni {
 namespace {
 
-struct Bytes {
+struct Bytes : Bytewise {
   static inline __attribute__((always_inline)) __m256i add(__m256i sums, __m256i codes, __m256i weights) {
     return _mm256_dpbusd_avx_epi32(sums, codes, weights);
   }

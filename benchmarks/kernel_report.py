@@ -10,7 +10,7 @@ from benchmarks.requirements import memory_share, peak_share, promises
 from dqmq_deploy.report.environment import machine_line
 from dqmq_deploy.report.numbers import NOTHING, digits3, ms
 
-OPPONENTS = ("ort-fp32", "ort-int8", "openvino-fp32", "openvino-int8")
+OPPONENTS = ("ort-fp32", "ort-int8", "ort-int8-saturating", "openvino-fp32", "openvino-int8")
 OTHERS_LIMIT = 0.1
 """Cores kept busy by other processes, from which on a table says so."""
 

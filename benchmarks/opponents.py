@@ -53,13 +53,16 @@ def int8_peak(library: Path | None) -> Callable[[], float] | None:
     return (lambda: float(probe())) if probe() > 0 else None
 
 
-def ort_session(path: Path, threads: int, library: Path | None = None) -> ort.InferenceSession:
-    """A session as serving opens it; with ``library`` on our kernels, without on stock onnxruntime."""
+def ort_session(path: Path, threads: int, library: Path | None = None, *, exact: bool = True) -> ort.InferenceSession:
+    """A session as serving opens it; with ``library`` on our kernels, without on stock onnxruntime.
+
+    Not ``exact``: with onnxruntime's own settings, by which sums of int8 products saturate on some CPUs.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    for key, value in cpu.session_settings().items():
+    for key, value in cpu.session_settings().items() if exact else ():
         options.add_session_config_entry(key, value)
     if library is not None:
         options.register_custom_ops_library(str(library))
@@ -67,9 +70,11 @@ def ort_session(path: Path, threads: int, library: Path | None = None) -> ort.In
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def ort_call(path: Path, threads: int, feed: Array, library: Path | None = None) -> Callable[[], object]:
+def ort_call(
+    path: Path, threads: int, feed: Array, library: Path | None = None, *, exact: bool = True
+) -> Callable[[], object]:
     """One inference of a network on onnxruntime, as a user calls it."""
-    session = ort_session(path, threads, library)
+    session = ort_session(path, threads, library, exact=exact)
     feeds = {session.get_inputs()[0].name: feed}
     return lambda: session.run(None, feeds)
 

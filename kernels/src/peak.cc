@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #if defined(__x86_64__)
+#include "avx2/kernels.h"
 #include "avx512/kernels.h"
 #endif
 
@@ -31,6 +32,7 @@ constexpr int64_t kTurns = 20000;
 double int8_peak_gmacs(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx512) return best_of(avx512::multiply_bytes);
+  if (isa == Isa::kAvx2) return best_of(avx2::multiply_bytes);
 #endif
   static_cast<void>(isa);
   return 0;

@@ -71,10 +71,29 @@ inline __attribute__((always_inline)) __m256i eight(const Requantize& requantize
   return requantize.with_residual(sums, c, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(residual)));
 }
 
+// Two rows of 16 channels, which fill a register together.
+template <bool adds, class Requantize>
+inline __attribute__((always_inline)) void finish_two(const Requantize& requantize, const int32_t* sums, int lanes,
+                                                      const uint8_t* residual, __m256i zero_words, uint8_t* y,
+                                                      int64_t pitch) {
+  __m256i rounded[4];
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; ++v) {
+    const int row = v / 2, at = 8 * (v % 2);
+    rounded[v] = eight<adds>(requantize, sums + row * lanes, at, adds ? residual + row * pitch + at : nullptr);
+  }
+  const __m256i codes = pack(rounded, zero_words);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(y), _mm256_castsi256_si128(codes));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(y + pitch), _mm256_extracti128_si256(codes, 1));
+}
+
 template <bool adds, class Requantize>
 void finish_codes(const Requantize& requantize, const int32_t* sums, int lanes, int rows, int channels,
                   const uint8_t* residual, uint8_t* y, int64_t pitch) {
   const __m256i zero_words = adds ? _mm256_setzero_si256() : requantize.zero_words;
+  for (; channels == 16 && rows > 1; rows -= 2, sums += 2 * lanes, y += 2 * pitch, residual += adds ? 2 * pitch : 0) {
+    finish_two<adds>(requantize, sums, lanes, residual, zero_words, y, pitch);
+  }
   for (int row = 0; row < rows; ++row, sums += lanes, y += pitch, residual += adds ? pitch : 0) {
     int c = 0;
     for (; c + 32 <= channels; c += 32) {

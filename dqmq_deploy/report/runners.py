@@ -43,10 +43,15 @@ class Subject:
 
 
 class OnnxRunner:
-    """A graph on onnxruntime with ``threads`` threads, in a session as the dispatcher opens it, or without kernels."""
+    """A graph on onnxruntime with ``threads`` threads, in a session as the dispatcher opens it, or without kernels.
 
-    def __init__(self, path: Path, threads: int, image_quant: ImageQuant, kernels: bool = True) -> None:
-        self._session = open_session(path, threads, kernels)
+    ``exact`` as for :func:`~dqmq_deploy.runtime.sessions.open_session`.
+    """
+
+    def __init__(
+        self, path: Path, threads: int, image_quant: ImageQuant, kernels: bool = True, exact: bool = True
+    ) -> None:
+        self._session = open_session(path, threads, kernels, exact)
         self._input = self._session.get_inputs()[0]
         self._image_quant = image_quant
 

@@ -36,11 +36,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_session(path: Path, threads: int = 1, kernels: bool = True) -> ort.InferenceSession:
+def open_session(path: Path, threads: int = 1, kernels: bool = True, exact: bool = True) -> ort.InferenceSession:
     """A session for one graph file that works on one image, or batch, with ``threads`` threads.
 
     Where many images wait, one thread a session and several runs at once is faster than several threads a session.
     ``kernels=False`` keeps to stock onnxruntime; else ours (:mod:`dqmq_deploy.kernels`) are used where they are.
+    ``exact=False`` leaves onnxruntime's own settings, by which sums of int8 saturate on some CPUs.
 
     Raises:
         BundleError: onnxruntime cannot load the graph.
@@ -50,7 +51,7 @@ def open_session(path: Path, threads: int = 1, kernels: bool = True) -> ort.Infe
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    for key, value in session_settings().items():
+    for key, value in session_settings().items() if exact else ():
         options.add_session_config_entry(key, value)
     if kernels:
         register(options)

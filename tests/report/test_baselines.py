@@ -5,14 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
+from dqmq_deploy import cpu
 from dqmq_deploy.bundle.read import Bundle
+from dqmq_deploy.cpu import EXACT_PRODUCTS
 from dqmq_deploy.errors import BenchError, InputError
 from dqmq_deploy.report import baselines
 from dqmq_deploy.report.baselines import BASELINES, OpenVinoRunner, find_baselines
 from dqmq_deploy.report.runners import load_times
+from dqmq_deploy.runtime.sessions import open_session
 from tests.tiny_bundle import pictures
+
+
+@pytest.fixture(autouse=True)
+def nothing_saturates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of this CPU is tested by itself."""
+    monkeypatch.setattr(baselines, "int8_saturates", lambda: False)
 
 
 def test_all_baselines_agree_on_the_same_network(measured_bundle: Bundle) -> None:
@@ -29,6 +39,25 @@ def test_all_baselines_agree_on_the_same_network(measured_bundle: Bundle) -> Non
     for answer in logits:
         np.testing.assert_allclose(answer, 0.1 * real.mean(axis=(1, 2)), atol=1e-5)
     assert (logits[0].argmax(axis=1) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("saturates", [False, True])
+def test_int8_elsewhere_is_as_fast_as_it_comes(
+    saturates: bool, measured_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The baseline is not slowed by what makes sums exact for us; the report says where that makes a difference."""
+    monkeypatch.setattr(cpu, "int8_saturates", lambda: saturates)
+    monkeypatch.setattr(baselines, "int8_saturates", lambda: saturates)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        ort.SessionOptions, "add_session_config_entry", lambda options, key, value: asked.append(key), raising=True
+    )
+    found, notes = find_baselines(measured_bundle, ("ort-int8",))
+    found[0].open(1, 1)
+    assert EXACT_PRODUCTS[0] not in asked
+    assert [note for note in notes if "saturate" in note] == notes and len(notes) == saturates
+    open_session(measured_bundle.file(measured_bundle.manifest.baselines["ort-int8"]), kernels=False)
+    assert (EXACT_PRODUCTS[0] in asked) is saturates
 
 
 def test_openvino_takes_a_short_batch(measured_bundle: Bundle) -> None:

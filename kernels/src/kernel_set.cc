@@ -34,6 +34,7 @@ KernelSet avx2_set() {
   KernelSet set = over(portable_set(), Isa::kAvx2, avx2::kTiles, avx2::kTileCount);
   set.encode = avx2::encode;
   set.finish = avx2::finish;
+  set.widen = avx2::widen;
   return set;
 }
 

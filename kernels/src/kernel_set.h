@@ -51,8 +51,8 @@ struct KernelSet {
   void (*finish)(const Finish& finish, const int32_t* sums, int lanes, int rows, int channels, const uint8_t* residual,
                  void* y, int64_t pitch);
 
-  // Codes of 4 bits from half a byte each to the upper half of a byte: see tile_weights.h.
-  void (*widen)(const uint8_t* halves, int64_t count, uint8_t* bytes);
+  // Codes of 4 bits from half a byte each to a byte, or its upper half: the inverse of `halve` in tile_weights.h.
+  void (*widen)(const uint8_t* halves, int64_t count, bool at_top, uint8_t* bytes);
 
   const PlanesKernel* planes = nullptr;        // null: none
   const DepthwiseKernel* depthwise = nullptr;  // likewise

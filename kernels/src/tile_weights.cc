@@ -201,9 +201,12 @@ std::vector<int64_t> TileSteps::segments(const Geometry& g, int64_t width, int64
   return segments;
 }
 
-void halve(const uint8_t* bytes, int64_t count, uint8_t* halves) {
+void halve(const uint8_t* bytes, int64_t count, bool at_top, uint8_t* halves) {
+  const int down = at_top ? 4 : 0;
   for (int64_t at = 0; at < count; at += 64, bytes += 64, halves += 32) {
-    for (int i = 0; i < 32; ++i) halves[i] = static_cast<uint8_t>(bytes[i] >> 4 | (bytes[i + 32] & 0xf0));
+    for (int i = 0; i < 32; ++i) {
+      halves[i] = static_cast<uint8_t>((bytes[i] >> down & 0x0f) | (bytes[i + 32] >> down & 0x0f) << 4);
+    }
   }
 }
 
@@ -222,12 +225,11 @@ std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel,
   }
   const Runs runs(kernel, steps, weights.data(), panels, weight_bytes);
   const int64_t start_bytes = f.is_table ? round_up(steps.segment_count * runs.count() * kernel.lanes) : 0;
-  const bool stand_above = kernel.finishes && layer.weight_bits == 4 && !f.is_table && !steps.depthwise;
-  if (stand_above && panels * weight_bytes >= kHalved) {
+  if (layer.weight_bits == 4 && !f.is_table && !steps.depthwise && panels * weight_bytes >= kHalved) {
     auto halved = std::make_shared<Packed>(static_cast<size_t>(panels * weight_bytes / 2));
     halved->panel_bytes = weight_bytes;
     halved->is_halved = true;
-    halve(weights.data(), panels * weight_bytes, halved->data());
+    halve(weights.data(), panels * weight_bytes, kernel.finishes, halved->data());
     return halved;
   }
   auto packed = std::make_shared<Packed>(static_cast<size_t>(panels * (weight_bytes + start_bytes)));

@@ -27,10 +27,10 @@ struct TileSteps {
   std::vector<int64_t> segments(const Geometry& geometry, int64_t width, int64_t pixel_bytes) const;
 };
 
-// Codes of 4 bits, in the upper halves of their bytes, two to a byte. Memory holds half as much; what a kernel reads is
-// widened anew for each panel, a few per cent of the work on it. `count` bytes, a multiple of 64: of each 64 the first 32
-// go to the lower halves of 32 bytes, the others to the upper ones.
-void halve(const uint8_t* bytes, int64_t count, uint8_t* halves);
+// Codes of 4 bits, a byte each or `at_top` of their bytes, two to a byte. Memory holds half as much; what a kernel reads
+// is widened anew for each panel, a few per cent of the work on it. `count` bytes, a multiple of 64: of each 64 the first
+// 32 go to the lower halves of 32 bytes, the others to the upper ones.
+void halve(const uint8_t* bytes, int64_t count, bool at_top, uint8_t* halves);
 
 // Panels of weights, [groups][panels] of [segments][steps][lanes][lane_bytes] (depthwise [taps / 4][lanes][4]), in tables
 // with the starts of runs behind them. Large layers of 4 bits are halved.

@@ -173,7 +173,7 @@ class TiledConv final : public Conv {
       int64_t tile = panels_inside ? first / panels : first % tiles;
       int64_t panel = panels_inside ? first % panels : first / tiles;
       Positions at(*this, call);
-      Panel weights(set_, *weights_);
+      Panel weights(set_, *weights_, kernel_.finishes);
       for (int64_t left = (t + 1) * work / tasks - first; left > 0; --left) {
         at.move_to(tile * height + std::min(tile, higher), height + (tile < higher), panel);
         multiply_tile(call, at, panel, weights.at(panel));
@@ -230,14 +230,14 @@ class TiledConv final : public Conv {
   // The weights of one panel after another, as kernels read them.
   class Panel {
    public:
-    Panel(const KernelSet& set, const Packed& packed)
-        : set_(set), packed_(packed),
+    Panel(const KernelSet& set, const Packed& packed, bool at_top)
+        : set_(set), packed_(packed), at_top_(at_top),
           wide_(packed.is_halved ? scratch(Slot::kPanel, static_cast<size_t>(packed.panel_bytes)) : nullptr) {}
 
     const uint8_t* at(int64_t panel) {
       const int64_t from = panel * packed_.panel_bytes;
       if (wide_ == nullptr) return packed_.data() + from;
-      if (panel != widened_) set_.widen(packed_.data() + from / 2, packed_.panel_bytes, wide_);
+      if (panel != widened_) set_.widen(packed_.data() + from / 2, packed_.panel_bytes, at_top_, wide_);
       widened_ = panel;
       return wide_;
     }
@@ -245,6 +245,7 @@ class TiledConv final : public Conv {
    private:
     const KernelSet& set_;
     const Packed& packed_;
+    bool at_top_;
     uint8_t* wide_;
     int64_t widened_ = -1;
   };

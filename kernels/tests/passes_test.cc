@@ -128,13 +128,18 @@ DQMQ_TEST(passes, widen) {
   for (const KernelSet* set : kernel_sets()) {
     for (Side side : kSides) {
       for (int64_t count : {0, 64, 128, 192, 4096 + 64}) {
-        std::vector<uint8_t> bytes(static_cast<size_t>(count));
-        for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.bits() << 4);
-        const Guarded halves(static_cast<size_t>(count / 2), side), wide(static_cast<size_t>(count), side);
-        halve(bytes.data(), count, halves.data());
-        set->widen(halves.data(), count, wide.data());
-        expect(count == 0 || std::memcmp(wide.data(), bytes.data(), bytes.size()) == 0,
-               std::string(name(set->isa)) + " widens " + std::to_string(count) + " bytes to others than were halved");
+        for (bool at_top : {false, true}) {
+          std::vector<uint8_t> bytes(static_cast<size_t>(count));
+          for (uint8_t& byte : bytes) {
+            const int code = static_cast<int>(random.from(-8, 7));
+            byte = static_cast<uint8_t>(at_top ? code * 16 : code);
+          }
+          const Guarded halves(static_cast<size_t>(count / 2), side), wide(static_cast<size_t>(count), side);
+          halve(bytes.data(), count, at_top, halves.data());
+          set->widen(halves.data(), count, at_top, wide.data());
+          expect(count == 0 || std::memcmp(wide.data(), bytes.data(), bytes.size()) == 0,
+                 std::string(name(set->isa)) + " widens " + std::to_string(count) + " bytes to others than were halved");
+        }
       }
     }
   }

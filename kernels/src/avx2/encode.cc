@@ -1,4 +1,4 @@
-// Encodes codes; the last vector of a run overlaps the one before, so that nothing beyond the run is touched.
+// Encodes codes; the last vector of a run overlaps the one before, so that nothing beyond the run is touched. Widens weights.
 #include <immintrin.h>
 
 #include "../each.h"
@@ -75,6 +75,19 @@ void encode(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t pixels, 
     for (; pixels > 0; --pixels, x += x_step, encoded += bytes) run(e, x, channels, encoded);
   } else {
     portable::encode(e, x, x_step, pixels, encoded);
+  }
+}
+
+void widen(const uint8_t* halves, int64_t count, bool at_top, uint8_t* bytes) {
+  if (at_top) return portable::widen(halves, count, at_top, bytes);  // no kernel of this set reads them so
+  const __m256i lower = _mm256_set1_epi8(0x0f), sign = _mm256_set1_epi8(8);
+  for (int64_t at = 0; at < count; at += 64, bytes += 64, halves += 32) {
+    const __m256i two = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves));
+    const __m256i fields[] = {_mm256_and_si256(two, lower), _mm256_and_si256(_mm256_srli_epi16(two, 4), lower)};
+    for (int i = 0; i < 2; ++i) {
+      const __m256i codes = _mm256_sub_epi8(_mm256_xor_si256(fields[i], sign), sign);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes) + i, codes);
+    }
   }
 }
 

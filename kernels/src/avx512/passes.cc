@@ -186,7 +186,8 @@ void finish(const Finish& f, const int32_t* sums, int lanes, int rows, int chann
   });
 }
 
-void widen(const uint8_t* halves, int64_t count, uint8_t* bytes) {
+void widen(const uint8_t* halves, int64_t count, bool at_top, uint8_t* bytes) {
+  if (!at_top) return portable::widen(halves, count, at_top, bytes);  // no kernel of this set reads them so
   const __m256i upper = _mm256_set1_epi8(static_cast<char>(0xf0));
   for (int64_t at = 0; at < count; at += 64, bytes += 64, halves += 32) {
     const __m256i two = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves));

@@ -12,6 +12,6 @@ void encode(const Encoder& encoder, const uint8_t* x, int64_t x_step, int64_t pi
 void finish(const Finish& finish, const int32_t* sums, int lanes, int rows, int channels, const uint8_t* residual,
             void* y, int64_t pitch);
 
-void widen(const uint8_t* halves, int64_t count, uint8_t* bytes);
+void widen(const uint8_t* halves, int64_t count, bool at_top, uint8_t* bytes);
 
 }  // namespace dqmq::portable

@@ -69,11 +69,12 @@ void finish(const Finish& f, const int32_t* sums, int lanes, int rows, int chann
   }
 }
 
-void widen(const uint8_t* halves, int64_t count, uint8_t* __restrict bytes) {
+void widen(const uint8_t* halves, int64_t count, bool at_top, uint8_t* __restrict bytes) {
+  const int down = at_top ? 0 : 4;
   for (int64_t at = 0; at < count; at += 64, bytes += 64, halves += 32) {
     for (int i = 0; i < 32; ++i) {
-      bytes[i] = static_cast<uint8_t>(halves[i] << 4);
-      bytes[i + 32] = static_cast<uint8_t>(halves[i] & 0xf0);
+      bytes[i] = static_cast<uint8_t>(static_cast<int8_t>(halves[i] << 4) >> down);
+      bytes[i + 32] = static_cast<uint8_t>(static_cast<int8_t>(halves[i] & 0xf0) >> down);
     }
   }
 }

@@ -1,4 +1,5 @@
-// Encodes codes; the last vector of a run overlaps the one before, so that nothing beyond the run is touched. Widens weights.
+// Encodes codes; the last vector of a run overlaps the one before, so that nothing beyond the run is touched. And widens
+// weights.
 #include <immintrin.h>
 
 #include "../each.h"

@@ -128,7 +128,7 @@ def _sections(report: dict[str, Any]) -> list[Markup]:
     parts.append(panel(tables.overhead(report), source))
     if report["notes"]:
         parts += [
-            element("h2", "Left out"),
+            element("h2", "About the baselines"),
             element("ul", [element("li", words(note)) for note in report["notes"]], class_="words"),
         ]
     return parts

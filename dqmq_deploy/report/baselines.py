@@ -62,7 +62,9 @@ def find_baselines(bundle: Bundle, names: tuple[str, ...]) -> tuple[list[Subject
 
 
 def _onnx(name: str, path: Path, quant: ImageQuant) -> Subject:
-    return Subject(name, "baseline", path, lambda threads, batch: OnnxRunner(path, threads, quant, False, exact=False))
+    return Subject(
+        name, "baseline", path, lambda threads, batch: OnnxRunner(path, threads, quant, kernels=False, exact=False)
+    )
 
 
 def _openvino(name: str, path: Path, quant: ImageQuant) -> Subject:

@@ -125,6 +125,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the recipe.")
     ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train; auto: on a GPU if there is one.")
+    ] = "auto",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -134,7 +137,7 @@ def train(
     from dqmq_deploy.train.run import TrainJob
     from dqmq_deploy.train.run import train as run
 
-    job = TrainJob(recipe=recipe, data=data, out=out, resume=resume, overrides=tuple(settings or ()))
+    job = TrainJob(recipe=recipe, data=data, out=out, resume=resume, overrides=tuple(settings or ()), device=device)
     with progress() as shown:
         run(job, TrainingNews(shown).hear)
     if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all

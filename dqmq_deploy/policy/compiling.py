@@ -36,15 +36,15 @@ def decisions(net: QuantNet, policy: Policy, images: Tensor, prices: int = _PRIC
     low, high = policy.prices
     rows = []
     for price in np.geomspace(low, high, prices):
-        for part in torch.split(images, 256):
+        for part in torch.split(images.to(net.device), 256):
 
             def pick(group: int, tensor: Tensor, price: float = price) -> Tensor:
-                logits = policy.logits(group, tensor, torch.full((len(tensor),), float(price)))
+                logits = policy.logits(group, tensor, torch.full((len(tensor),), float(price), device=tensor.device))
                 return F.one_hot(logits.argmax(1), len(net.ladder)).to(tensor.dtype)
 
             _, weights = rollout(net, part, pick)
             rows.append(torch.stack([w.argmax(1) for w in weights], 1))
-    return torch.cat(rows).numpy()
+    return torch.cat(rows).cpu().numpy()
 
 
 def cluster(decided: npt.NDArray[np.int64], cost: CostTable, count: int, ladder: tuple[int, ...]) -> list[Choice]:

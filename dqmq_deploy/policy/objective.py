@@ -36,7 +36,7 @@ class CostTable:
 
     def expected(self, probabilities: Sequence[Tensor]) -> Tensor:
         """Expected cost per image, ``[N]``, of one distribution ``[N, levels]`` per group."""
-        costs = [p @ row for p, row in zip(probabilities, self.table, strict=True)]
+        costs = [p @ row for p, row in zip(probabilities, self.table.to(probabilities[0].device), strict=True)]
         return torch.stack(costs).sum(0)
 
 
@@ -132,7 +132,7 @@ def rollout(net: QuantNet, images: Tensor, pick: Pick) -> tuple[Tensor, list[Ten
 
 def gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
     """A relaxed one-hot sample per row, ``[N, levels]``; differentiable, harder at a low temperature."""
-    uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-6, 1 - 1e-6)
+    uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-6, 1 - 1e-6).to(logits.device)
     return F.softmax((logits - torch.log(-torch.log(uniform))) / temperature, dim=1)
 
 
@@ -155,9 +155,12 @@ def policy_objective(
     temperature: float,
     generator: torch.Generator,
 ) -> PolicyStep:
-    """Cross-entropy + price x expected cost on one batch, a price drawn per image, evenly in its logarithm."""
+    """Cross-entropy + price x expected cost on one batch, a price drawn per image, evenly in its logarithm.
+
+    ``generator`` is the CPU's, wherever the network is.
+    """
     low, high = policy.prices
-    price = low * (high / low) ** torch.rand(len(images), generator=generator)
+    price = low * (high / low) ** torch.rand(len(images), generator=generator).to(images.device)
     logits_of: dict[int, Tensor] = {}
 
     def pick(group: int, tensor: Tensor) -> Tensor:
@@ -168,8 +171,8 @@ def policy_objective(
     probabilities = [F.softmax(logits_of[group], dim=1) for group in range(len(net.groups))]
     expected = cost.expected(probabilities)
     loss = (F.cross_entropy(logits.float(), labels, reduction="none") + price * expected).mean()
-    levels = torch.stack([sample.argmax(1) for sample in samples], 1)
+    levels = torch.stack([sample.argmax(1) for sample in samples], 1).cpu()
     ladder = torch.tensor(net.ladder)
     sampled = [tuple(row) for row in ladder[levels].tolist()]
-    mean_bits = float((torch.stack(probabilities).detach() @ ladder.float()).mean())
+    mean_bits = float((torch.stack(probabilities).detach().cpu() @ ladder.float()).mean())
     return PolicyStep(loss, mean_bits, float(expected.detach().mean()), sampled)

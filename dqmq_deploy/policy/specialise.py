@@ -61,10 +61,10 @@ def fine_tune(
         owed += own_share
         own = owed >= 1 and len(rows) >= 64
         owed -= 1 if owed >= 1 else 0
-        images, labels = draw(rows if own else None, step)
+        images, labels = (tensor.to(net.device) for tensor in draw(rows if own else None, step))
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
+        with torch.autocast(net.device.type, dtype=torch.bfloat16, enabled=settings.bf16):
             loss = F.cross_entropy(net(images, choice).float(), labels)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

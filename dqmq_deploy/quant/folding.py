@@ -36,7 +36,7 @@ def integer_bias(
 
 def aligned(step: torch.Tensor, weight_bits: int) -> npt.NDArray[np.float64]:
     """The step of codes that are left-aligned in 8 bits, ``[out]``."""
-    left_aligned: npt.NDArray[np.float64] = (step.double() / 2 ** (8 - weight_bits)).numpy()
+    left_aligned: npt.NDArray[np.float64] = (step.double() / 2 ** (8 - weight_bits)).cpu().numpy()
     return left_aligned
 
 
@@ -47,8 +47,8 @@ def folded_conv(net: QuantNet, spec: ConvSpec, choice: Choice) -> tuple[npt.NDAr
     bits = net.layer_bits(choice)[spec.name]
     _, step = conv.weights.codes(bits)
     multiplier, offset = conv.norm.folded(net.slot_of(bits, choice))
-    scale = aligned(step, bits) * multiplier.double().numpy()
-    return integer_bias(offset.double().numpy(), scale, input_scale(net, spec, choice))
+    scale = aligned(step, bits) * multiplier.double().cpu().numpy()
+    return integer_bias(offset.double().cpu().numpy(), scale, input_scale(net, spec, choice))
 
 
 def input_scale(net: QuantNet, spec: ConvSpec, choice: Choice) -> float:
@@ -73,6 +73,6 @@ def fold(net: QuantNet, choice: Choice) -> None:
             multiplier, _ = conv.norm.folded(choice.slot)
             norm = conv.norm
             norm.scale[choice.slot] = multiplier
-            norm.shift[choice.slot] = torch.from_numpy(bias * unit).float()
+            norm.shift[choice.slot] = torch.from_numpy(bias * unit).to(multiplier)
             norm.mean[choice.slot] = 0.0
             norm.variance[choice.slot] = 1.0 - norm.eps

@@ -114,6 +114,11 @@ class QuantNet(nn.Module):
         """Slots before any configuration's: the float network's, and one for each shrink and precision."""
         return 1 + len(self.shrinks) * len(self.ladder)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def uniform(self, bits: int, shrink: int = 1) -> Choice:
         """Every inner layer at ``bits``."""
         return Choice((bits,) * len(self.groups), shrink=shrink)
@@ -238,7 +243,7 @@ class QuantNet(nn.Module):
 
         was_training = self.training
         self.eval()
-        self.walk(torch.zeros(1, 3, *image_size), run, lambda _, value: value)
+        self.walk(torch.zeros(1, 3, *image_size, device=self.device), run, lambda _, value: value)
         self.train(was_training)
         return found
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +46,8 @@ def area_taps(size: int, crop: int, fewer: int) -> npt.NDArray[np.int32]:
     >>> area_taps(5, 1, 2).tolist()
     [[0, 2, 1, 0, 0], [0, 0, 1, 2, 0]]
     """
-    left = size - 2 * crop
-    unit = math.gcd(left, fewer)
-    part, pixel = left // unit, fewer // unit  # lengths of a part and of a pixel, in one unit
+    part = _length(size, crop, fewer)
+    pixel = fewer * part // (size - 2 * crop)
     starts, pixels = np.arange(fewer)[:, np.newaxis] * part, (np.arange(size) - crop) * pixel
     inside = np.minimum(starts + part, pixels + pixel) - np.maximum(starts, pixels)
     taps: npt.NDArray[np.int32] = np.clip(inside, 0, None).astype(np.int32)
@@ -56,8 +56,14 @@ def area_taps(size: int, crop: int, fewer: int) -> npt.NDArray[np.int32]:
 
 def is_exact(size: tuple[int, int], crop: int, shrink: int) -> bool:
     """Whether means over areas of pictures of that height and width come out alike everywhere."""
-    rows, columns = (area_taps(side, crop, side // shrink)[0].sum() for side in size)
-    return int(rows) * int(columns) <= MOST_AREA
+    height, width = size
+    return _length(height, crop, height // shrink) * _length(width, crop, width // shrink) <= MOST_AREA
+
+
+def _length(size: int, crop: int, fewer: int) -> int:
+    """The length of one of the parts in :func:`area_taps`, in the largest unit that measures parts and pixels."""
+    left = size - 2 * crop
+    return left // math.gcd(left, fewer)
 
 
 def shrink_codes(codes: Tensor, shrink: int, how: Shrinking) -> Tensor:
@@ -65,10 +71,16 @@ def shrink_codes(codes: Tensor, shrink: int, how: Shrinking) -> Tensor:
     if how.median:
         codes = median(codes)
     height, width = codes.shape[2:]
-    rows, columns = area_taps(height, how.crop, height // shrink), area_taps(width, how.crop, width // shrink)
-    down, across = (torch.from_numpy(taps).to(codes) for taps in (rows, columns))
+    down = _taps(height, how.crop, height // shrink, codes.device)
+    across = _taps(width, how.crop, width // shrink, codes.device)
     total = down @ codes @ across.T  # below 2**24: exact in any order
-    return total / float(rows[0].sum() * columns[0].sum())
+    return total / (_length(height, how.crop, height // shrink) * _length(width, how.crop, width // shrink))
+
+
+@cache
+def _taps(size: int, crop: int, fewer: int, device: torch.device) -> Tensor:
+    """:func:`area_taps` as float32; kept, for a step recorded on a GPU may not fetch anything from the CPU."""
+    return torch.from_numpy(area_taps(size, crop, fewer)).to(device, torch.float32)
 
 
 def median(x: Tensor) -> Tensor:

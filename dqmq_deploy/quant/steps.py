@@ -14,17 +14,18 @@ backward for 2 M values on two cores.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def _quantize_forward(x: Tensor, step: Tensor, low: float, high: float) -> Tensor:
+def _quantize_forward(x: Tensor, step: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (torch.clamp(torch.round(x.float() / step), low, high) * step).to(x.dtype)
 
 
-def _quantize_backward(x: Tensor, step: Tensor, grad: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+def _quantize_backward(x: Tensor, step: Tensor, grad: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     ratio, g = x.float() / step, grad.float()
     inside = (ratio >= low) & (ratio <= high)
     code = torch.clamp(torch.round(ratio), low, high)
@@ -32,11 +33,11 @@ def _quantize_backward(x: Tensor, step: Tensor, grad: Tensor, low: float, high: 
     return torch.where(inside, g, 0.0).to(grad.dtype), grad_step
 
 
-def _clip_forward(x: Tensor, step: Tensor, low: float, high: float) -> Tensor:
+def _clip_forward(x: Tensor, step: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(x.float(), low * step), high * step).to(x.dtype)
 
 
-def _clip_backward(x: Tensor, step: Tensor, grad: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+def _clip_backward(x: Tensor, step: Tensor, grad: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     # x lies on the grid, where float rounding of low * step must not decide: half a step of margin
     ratio, g = x.float() / step, grad.float()
     above, below = ratio > high + 0.5, ratio < low - 0.5
@@ -52,18 +53,26 @@ _whole: dict[str, Callable[..., Any]] = {
 }
 
 
-def fuse() -> bool:
-    """Compile the element-wise functions with torch.compile: a few seconds per range.
+def fuse(device: torch.device | str = "cpu") -> bool:
+    """Compile the element-wise functions with torch.compile: a few seconds each.
 
-    False where that fails, for want of a C++ compiler; the plain functions stay then, slower.
+    False where that fails, for want of a C++ compiler (on a GPU, of Triton); the plain functions stay then, slower.
     """
     compiled = {name: torch.compile(function, dynamic=True) for name, function in _whole.items()}
     try:
-        compiled["quantize"](torch.ones(64), torch.tensor(0.1), 0.0, 3.0)
+        x, step = torch.ones(64, device=device), torch.tensor(0.1, device=device)
+        with torch.no_grad():
+            compiled["quantize"](x, step, *_bounds(0, 3, x.device))
     except Exception:  # torch.compile raises many kinds, and all mean the same here
         return False
     _whole.update(compiled)
     return True
+
+
+@cache
+def _bounds(low: int, high: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Lowest and highest code as tensors: numbers would be compiled in, and every range by itself."""
+    return torch.tensor(float(low), device=device), torch.tensor(float(high), device=device)
 
 
 def _flat(x: Tensor) -> Tensor:
@@ -85,15 +94,17 @@ class _Whole(torch.autograd.Function):
     def forward(ctx: Any, name: str, x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
         x = x.contiguous(memory_format=_like(x))
         ctx.save_for_backward(x, step)
-        ctx.name, ctx.range = name, (float(low), float(high))
+        ctx.name, ctx.range = name, _bounds(low, high, x.device)
         ctx.gradient_scale = (x[0].numel() * max(high, 1)) ** -0.5
-        return _restore(_whole[name](_flat(x), step, *ctx.range), x)
+        return _restore(_whole[name](_flat(x.detach()), step.detach(), *ctx.range), x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
         x, step = ctx.saved_tensors
         grad = grad.contiguous(memory_format=_like(x))
-        grad_x, grad_step = _whole[ctx.name + "_backward"](_flat(x), step, _flat(grad), *ctx.range)
+        grad_x, grad_step = _whole[ctx.name + "_backward"](
+            _flat(x.detach()), step.detach(), _flat(grad.detach()), *ctx.range
+        )
         return None, _restore(grad_x, x), (grad_step * ctx.gradient_scale).reshape(step.shape), None, None
 
 

@@ -12,10 +12,13 @@ from dqmq_deploy.quant.net import Choice, QuantNet
 
 @torch.no_grad()
 def logits(net: QuantNet, images: Tensor, choice: Choice, batch_size: int = 250) -> Tensor:
-    """Logits float32 ``[N, classes]`` of normalised images ``[N, C, H, W]``, in evaluation mode and float32."""
-    was_training = net.training
+    """Logits float32 ``[N, classes]`` of normalised images ``[N, C, H, W]``, in evaluation mode and float32.
+
+    The network may be on a GPU; the logits are on the CPU.
+    """
+    was_training, device = net.training, net.device
     net.eval()
-    result = torch.cat([net(part, choice).float() for part in torch.split(images, batch_size)])
+    result = torch.cat([net(part.to(device), choice).float() for part in torch.split(images, batch_size)]).cpu()
     net.train(was_training)
     return result
 

@@ -6,11 +6,13 @@ exactly what it would have seen.
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as Indexed
 
 from dqmq_deploy.degradations.kinds import SEVERITIES, TRAINING_KINDS, mixed
 from dqmq_deploy.train.augment import AugmentSettings, augment
@@ -53,6 +55,7 @@ class Batches:
         rank: which process this is, 0 to ``world - 1``.
         world: how many processes train together.
         again_share: probability, 0 to 1, that a degraded image is degraded once more, by another draw.
+        processes: how many prepare batches; 0: a thread of this one.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Batches:
         rank: int = 0,
         world: int = 1,
         again_share: float = 0.0,
+        processes: int = 0,
     ) -> None:
         if len(images) != len(labels):
             raise ValueError(f"expected a label for each image, got {len(images)} images and {len(labels)} labels")
@@ -81,12 +85,13 @@ class Batches:
         self.augment, self.severities = augment, tuple(severities)
         self.rank, self.world = rank, world
         self.again_share = again_share
+        self.processes = processes
 
     def with_share(self, degrade_share: float) -> "Batches":
         """The same batches with another probability that an image is degraded."""
         return Batches(
             self.images, self.labels, self.batch_size, self.seed, degrade_share, self.kinds, self.augment,
-            self.severities, self.rank, self.world, self.again_share,
+            self.severities, self.rank, self.world, self.again_share, self.processes,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -111,11 +116,19 @@ class Batches:
         images[again] = mixed(images[again], rng, 1.0, self.kinds, self.severities)[0]
         return Batch(images, self.labels[rows], kind, severity, rows)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from batch ``start`` on, prepared in a background thread.
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch]:
+        """The batches of an epoch from batch ``start`` on, prepared in the background.
 
-        Closing the iterator ends the thread; an error in the thread is raised here.
+        Closing the iterator ends the thread or the processes; an error there is raised here.
         """
+        if self.processes:
+            rest = _Rest(self, epoch, start)
+            ahead = -(-_AHEAD // self.processes)
+            yield from DataLoader(rest, batch_size=None, num_workers=self.processes, prefetch_factor=ahead)
+        else:
+            yield from self._epoch_by_thread(epoch, start)
+
+    def _epoch_by_thread(self, epoch: int, start: int) -> Iterator[Batch]:
         ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=_AHEAD)
         stopped = threading.Event()
 
@@ -147,3 +160,17 @@ class Batches:
         finally:
             stopped.set()
             thread.join()
+
+
+class _Rest(Indexed[Batch]):
+    """The batches of an epoch from ``start`` on, by their index."""
+
+    def __init__(self, batches: Batches, epoch: int, start: int) -> None:
+        self.batches, self.epoch, self.start = batches, epoch, start
+        self.order = batches.order(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches) - self.start
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batches.batch(self.epoch, self.start + index, self.order)

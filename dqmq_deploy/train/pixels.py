@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 
-def normalised(images: npt.NDArray[np.uint8], scale: float, zero_point: int) -> Tensor:
+def normalised(
+    images: npt.NDArray[np.uint8], scale: float, zero_point: int, device: torch.device | str = "cpu"
+) -> Tensor:
     """``scale * (pixel - zero_point)``: uint8 ``[N, H, W, 3]`` to float32 ``[N, 3, H, W]``, channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().sub_(zero_point).mul_(scale)
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return pixels.permute(0, 3, 1, 2).float().sub_(zero_point).mul_(scale)

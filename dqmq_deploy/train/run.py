@@ -8,10 +8,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
@@ -25,6 +27,7 @@ from dqmq_deploy.quant.net import FLOAT, Choice, prepare
 from dqmq_deploy.quant.shrink import Shrinking
 from dqmq_deploy.train import checkpoint
 from dqmq_deploy.train.data import Dataset, open_dataset, require_same_classes, split_by_group
+from dqmq_deploy.train.device import choose_device, loading_processes
 from dqmq_deploy.train.evaluate import right
 from dqmq_deploy.train.finish import Finished, Finisher
 from dqmq_deploy.train.loader import Batches
@@ -44,6 +47,7 @@ class TrainJob:
     out: Path = Path("checkpoint.pt")
     resume: bool = False
     overrides: tuple[str, ...] = ()
+    device: str = "auto"  # one of ``train.device.DEVICES``
 
 
 def train(job: TrainJob, progress: Progress = lambda event: None) -> Path:
@@ -51,14 +55,14 @@ def train(job: TrainJob, progress: Progress = lambda event: None) -> Path:
 
     ``progress`` gets dictionaries whose ``event`` is ``start``, ``step``, ``epoch``, ``stage`` or ``done``. Epochs and
     stages also go to a JSON-lines log beside the checkpoint. Under ``torchrun`` every process trains on its share of
-    each batch, and the first one writes.
+    each batch, and the first one writes. Only on CPUs is a training repeatable, and a resumed one the same, bit by bit.
 
     Raises:
         RecipeError: the recipe is wrong.
         DataError: the images are, or they have other classes than the checkpoint to resume.
         ModelError: the network has a part that cannot be quantized.
         CheckpointError: ``--resume`` without a checkpoint, or one of another recipe, or a damaged one.
-        TrainingError: the loss is not finite, or the checkpoint cannot be written.
+        TrainingError: the loss is not finite, the checkpoint cannot be written, or there is no such device.
     """
     recipe = read_recipe(job.recipe, job.overrides)
     if not job.out.parent.is_dir():
@@ -72,6 +76,7 @@ class _Run:
         self.job, self.recipe, self.rank = job, recipe, rank
         self.progress = progress if rank == 0 else lambda event: None
         self.log = job.out.with_suffix(".jsonl")
+        self.device = choose_device(job.device, world)
         self.started = time.monotonic()
         if recipe.train.threads:
             torch.set_num_threads(recipe.train.threads)
@@ -83,6 +88,7 @@ class _Run:
         self.batches = Batches(
             self.training.images, self.training.labels, recipe.train.batch_size, recipe.seed,
             data.degrade_share, data.kinds, recipe.augment, rank=rank, world=world, again_share=data.again_share,
+            processes=loading_processes(self.device),
         )  # fmt: skip
         torch.manual_seed(recipe.seed)
         net = prepare(
@@ -94,10 +100,11 @@ class _Run:
             net.load_float_state(_float_state(job.recipe.parent / recipe.train.start))
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layers = net.describe((data.height, data.width))
+        net = net.to(self.device)
         if not net.groups:
             raise ModelError("a network with a layer between its first and its last is expected: both stay at 8 bits")
         channels = net.group_channels()
-        policy = Policy(channels, len(net.ladder), (recipe.policy.price_low, recipe.policy.price_high))
+        policy = Policy(channels, len(net.ladder), (recipe.policy.price_low, recipe.policy.price_high)).to(self.device)
         table = recipe.policy.cost_table
         cost = measured_cost(net, job.recipe.parent / table) if table else bitops_cost(net, self.layers)
         self.trainer = Trainer(recipe, net, policy, cost, self.batches)
@@ -106,7 +113,7 @@ class _Run:
                 self.trainer.load_state(resumed["training"])
             except Exception as error:  # a state that does not fit raises RuntimeError, KeyError, TypeError, ...
                 raise CheckpointError(f"{job.out}: damaged, its training cannot be resumed ({error})") from error
-        self.fused = recipe.train.fuse and steps.fuse()
+        self.fused = recipe.train.fuse and steps.fuse(self.device)
 
     def _resumed(self, dataset: Dataset) -> dict[str, Any] | None:
         if not self.job.resume:
@@ -125,10 +132,13 @@ class _Run:
         trainer, recipe = self.trainer, self.recipe
         self._say({"event": "start", "name": recipe.name, "images": len(self.training), "held_out": len(self.held_out),
                    "classes": len(self.classes), "macs": sum(layer.macs for layer in self.layers)})  # fmt: skip
+        if self.device.type == "cuda":
+            self._stage(f"training on {torch.cuda.get_device_name(self.device)}")
         if recipe.train.fuse and not self.fused:
-            self._stage("training without torch.compile, which found no working C++ compiler: expect slower steps")
+            lacking = "C++ compiler" if self.device.type == "cpu" else "Triton"
+            self._stage(f"training without torch.compile, which found no working {lacking}: expect slower steps")
         if recipe.train.bf16 and not trainer.bf16:
-            self._stage("training in float32, as this CPU does not multiply bfloat16; expect slower steps")
+            self._stage(f"training in float32, as this {self.device.type} does not multiply bfloat16 fast")
         while trainer.position.epoch < trainer.epochs:
             if trainer.position.epoch >= recipe.train.float_epochs and trainer.teacher is None:
                 trainer.enter_quantization(self._some_training_images(512))
@@ -159,24 +169,21 @@ class _Run:
     def _some_training_images(self, count: int) -> torch.Tensor:
         wanted = -(-count // self.batches.batch_size)
         pieces = [self.batches.batch(999_999, i).images for i in range(min(len(self.batches), wanted))]
-        return self._normalised(np.concatenate(pieces)[:count])
+        return self._normalised(np.concatenate(pieces)[:count]).to(self.device)
 
     def _normalised(self, images: Any) -> torch.Tensor:
         return normalised(images, self.recipe.data.image_scale, self.recipe.data.image_zero_point)
 
     def _epoch_report(self) -> dict[str, Any]:
         """Accuracy on held-out images as they are and degraded, at every precision, with the averaged weights."""
-        trainer, data, net = self.trainer, self.recipe.data, self.trainer.net
+        trainer, net = self.trainer, self.trainer.net
         report: dict[str, Any] = {
             "event": "epoch", "epoch": trainer.position.epoch, "epochs": trainer.epochs, "step": trainer.position.step,
             "mean_bits": trainer.mean_bits, "cost": trainer.policy_cost,
         }  # fmt: skip
         if self.rank:
             return report
-        rows = np.random.default_rng(self.recipe.seed).permutation(len(self.held_out))
-        part = self.held_out.take(rows[: self.recipe.train.evaluate_images])
-        images, kind, _ = mixed(part.images, np.random.default_rng(1), data.degrade_share, data.kinds)
-        tensor, clean = self._normalised(images), kind < 0
+        tensor, labels, clean = self._judged
         learned = {name: value.clone() for name, value in net.state_dict().items()}
         trainer.load_average()
         choices = {"float": FLOAT}
@@ -189,13 +196,22 @@ class _Run:
             choices = dict(zip(finisher.names(trainer.configurations), trainer.configurations, strict=True))
         accuracy: dict[str, Any] = {}
         for name, choice in choices.items():
-            found = right(net, tensor, part.labels, choice)
+            found = right(net, tensor, labels, choice)
             accuracy[name] = {
                 "as_it_is": float(found[clean].mean()) if clean.any() else None,
                 "degraded": float(found[~clean].mean()) if (~clean).any() else None,
             }
         net.load_state_dict(learned)
-        return report | {"accuracy": accuracy, "images": len(part)}
+        return report | {"accuracy": accuracy, "images": len(labels)}
+
+    @cached_property
+    def _judged(self) -> tuple[torch.Tensor, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The held-out images of every epoch's report, normalised, their labels, and which are as they are."""
+        data = self.recipe.data
+        rows = np.random.default_rng(self.recipe.seed).permutation(len(self.held_out))
+        part = self.held_out.take(rows[: self.recipe.train.evaluate_images])
+        images, kind, _ = mixed(part.images, np.random.default_rng(1), data.degrade_share, data.kinds)
+        return self._normalised(images).to(self.device), part.labels, kind < 0
 
     def _stage(self, what: str) -> None:
         self._say({"event": "stage", "what": what})
@@ -228,6 +244,8 @@ class _Run:
     def _save_finished(self, finished: Finished) -> None:
         teacher = self.trainer.teacher
         assert teacher is not None
+        for module in (self.trainer.net, teacher, self.trainer.policy):
+            module.cpu()  # who loads it may have no GPU
         content = {
             **self._common(),
             "state": self.trainer.net.finished_state(),

@@ -21,16 +21,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from dqmq_deploy import cpu
 from dqmq_deploy.errors import TrainingError
 from dqmq_deploy.policy.agents import Policy
 from dqmq_deploy.policy.objective import CostTable, policy_objective
 from dqmq_deploy.quant.initial import initialise
 from dqmq_deploy.quant.layers import ActivationSteps, SwitchableNorm, Weights
 from dqmq_deploy.quant.net import FLOAT, Choice, QuantNet
+from dqmq_deploy.train.device import multiplies_bf16
 from dqmq_deploy.train.loader import Batch, Batches
 from dqmq_deploy.train.pixels import normalised
 from dqmq_deploy.train.recipe import Recipe
+from dqmq_deploy.train.replay import Replay
 
 _CHOICE, _POLICY = 11, 12  # streams of random numbers
 _STEP_RATE = 0.3  # learning rate of step sizes, relative to the weights'
@@ -49,10 +50,11 @@ class Position:
 
 
 class Trainer:
-    """Holds all that changes while training, and takes the steps."""
+    """Holds all that changes while training, and takes the steps on the device that the network is on."""
 
     def __init__(self, recipe: Recipe, net: QuantNet, policy: Policy, cost: CostTable, batches: Batches) -> None:
         self.recipe, self.net, self.policy, self.cost, self.batches = recipe, net, policy, cost, batches
+        self.device = net.device
         self.position = Position()
         self.teacher: QuantNet | None = None
         self.sampled: list[tuple[int, ...]] = []
@@ -60,7 +62,7 @@ class Trainer:
         self.policy_optimizer = torch.optim.Adam(policy.parameters(), recipe.policy.learning_rate)
         self.mean_bits = float("nan")
         self.policy_cost = float("nan")
-        self.bf16 = recipe.train.bf16 and cpu.multiplies_bf16()
+        self.bf16 = recipe.train.bf16 and multiplies_bf16(self.device)
         self._start_phase()
 
     # -- phases ----------------------------------------------------------------------------------------------------
@@ -96,12 +98,19 @@ class Trainer:
             momentum=train.momentum,
             nesterov=train.momentum > 0,
         )
+        self.replay = Replay(self._loss, decayed + steps + plain) if self.device.type == "cuda" else None
         self.running: nn.Module = self.net
         if dist.is_initialized():  # this also gives every process the first one's state
             self.running = DistributedDataParallel(self.net, find_unused_parameters=True)
         self.mean = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.average = self.mean.state_dict()  # the very tensors of ``mean``: to update one is to update the other
         self.averaged_steps = 0
+        self._averaged()
+
+    def _averaged(self) -> None:
+        """Note which tensors of the network belong to those of the average."""
+        state = self.net.state_dict()
+        self.followed = [state[name] for name in self.average]
 
     def enter_quantization(self, images: Tensor) -> None:
         """From the float phase to the quantized: freeze a teacher, fit step sizes to ``images`` ``[N, C, H, W]``."""
@@ -124,6 +133,7 @@ class Trainer:
             self.net.part(choices)
         self._start_phase()
         self.mean, self.average, self.averaged_steps = average, average.state_dict(), averaged
+        self._averaged()
 
     def load_average(self) -> None:
         """Put the averaged weights into the network."""
@@ -166,22 +176,20 @@ class Trainer:
             TrainingError: the loss or its gradient is not finite; no weight was changed by this step.
         """
         data, train = self.recipe.data, self.recipe.train
-        images = normalised(batch.images, data.image_scale, data.image_zero_point)
-        labels = torch.from_numpy(batch.labels)
+        images = normalised(batch.images, data.image_scale, data.image_zero_point, self.device)
+        labels = torch.from_numpy(batch.labels).to(self.device)
         choice = self.choose()
         self._set_rates()
         self.net.train()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
-            logits = self.running(images, choice).float()
-            loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
-            target = self._taught(images, choice)
-            if target is not None:
-                loss = (1 - train.distill) * loss + train.distill * F.cross_entropy(logits, target)
+        if self.replay is not None:
+            loss = self.replay(images, labels, choice)
+        else:
+            loss = self._loss(images, labels, choice)
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value} (bits {choice.bits})")
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
         if train.clip_gradient:
             norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), train.clip_gradient))
             if not math.isfinite(norm):
@@ -192,6 +200,17 @@ class Trainer:
         if learning and self.position.step % self.recipe.policy.every == 0:
             self.policy_step(images[: self.recipe.policy.images], labels[: self.recipe.policy.images])
         return value
+
+    def _loss(self, images: Tensor, labels: Tensor, choice: Choice) -> Tensor:
+        """What a supervised step makes less."""
+        train = self.recipe.train
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            logits = self.running(images, choice).float()
+            loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
+            target = self._taught(images, choice)
+            if target is not None:
+                loss = (1 - train.distill) * loss + train.distill * F.cross_entropy(logits, target)
+        return loss
 
     @torch.no_grad()
     def _taught(self, images: Tensor, choice: Choice) -> Tensor | None:
@@ -263,7 +282,7 @@ class Trainer:
         temperature = settings.temperature_start * (settings.temperature_end / settings.temperature_start) ** progress
         self.net.eval()
         self.policy.train()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             found = policy_objective(self.net, self.policy, self.cost, images, labels, temperature, generator)
         parameters = list(self.policy.parameters())
         gradients = torch.autograd.grad(found.loss, parameters)
@@ -298,8 +317,7 @@ class Trainer:
             return
         self.averaged_steps += 1
         decay = min(decay, self.averaged_steps / (self.averaged_steps + 9))
-        state = self.net.state_dict()
-        torch._foreach_lerp_(list(self.average.values()), [state[name] for name in self.average], 1 - decay)
+        torch._foreach_lerp_(list(self.average.values()), self.followed, 1 - decay)
 
     # -- plain values ------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ def write_pictures(root: Path, per_class: int = 24) -> Path:
     return root
 
 
-def make_trainer(shrinks: tuple[int, ...] = (1,), **train: Any) -> Trainer:
+def make_trainer(shrinks: tuple[int, ...] = (1,), device: str = "cpu", **train: Any) -> Trainer:
     """A trainer on 64 pictures in four batches an epoch, with these settings of the recipe's ``train`` section."""
     recipe = from_plain(tomllib.loads(RECIPE))
     recipe = replace(recipe, train=replace(recipe.train, **train))
@@ -95,4 +95,5 @@ def make_trainer(shrinks: tuple[int, ...] = (1,), **train: Any) -> Trainer:
     net = prepare(build("resnet8", len(CLASSES), width=8), shrinks=shrinks)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     policy = Policy([8, 8, 8, 16, 16, 32], 3, (recipe.policy.price_low, recipe.policy.price_high))
-    return Trainer(recipe, net, policy, bitops_cost(net, net.describe((SIZE, SIZE))), batches)
+    cost = bitops_cost(net, net.describe((SIZE, SIZE)))
+    return Trainer(recipe, net.to(device), policy.to(device), cost, batches)

@@ -162,6 +162,15 @@ def test_train_names_the_nearest_key_of_a_recipe(picture_folder: Path, tmp_path:
     assert "did you mean 'epochs'" in error_line(result)
 
 
+def test_train_refuses_a_device_that_is_none(picture_folder: Path, tmp_path: Path) -> None:
+    """One line that says what there is."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(TINY_RECIPE)
+    result = run("train", recipe, "--data", picture_folder, "-o", tmp_path / "c.pt", "--device", "gpu")
+    assert result.exit_code == 2
+    assert "expected one of auto, cpu, cuda, got 'gpu'" in error_line(result)
+
+
 def test_inspect_shows_a_bundle(tiny_bundle_path: Path) -> None:
     """Classes, configurations with bits at a glance, what a price buys."""
     text = run("inspect", tiny_bundle_path).stdout

@@ -5,7 +5,7 @@ import os
 import torch
 
 from dqmq_deploy import cpu
-from dqmq_deploy.errors import TrainingError
+from dqmq_deploy.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -16,14 +16,14 @@ def choose_device(name: str, processes: int = 1) -> torch.device:
     ``processes`` that train together do so on CPUs.
 
     Raises:
-        TrainingError: a GPU is asked for and there is none, or several processes ask for it.
+        InputError: a GPU is asked for and there is none, or several processes ask for it.
     """
     if name not in DEVICES:
-        raise TrainingError(f"--device: expected one of {', '.join(DEVICES)}, got '{name}'")
+        raise InputError(f"--device: expected one of {', '.join(DEVICES)}, got '{name}'")
     if name == "cuda" and processes > 1:
-        raise TrainingError(f"--device cuda: expected one process, got {processes}; start it without torchrun")
+        raise InputError(f"--device cuda: expected one process, got {processes}; start it without torchrun")
     if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(
+        raise InputError(
             f"--device cuda: torch {torch.__version__} sees no GPU; install a torch built for CUDA, or train on the CPU"
         )
     if name == "cpu" or processes > 1 or not torch.cuda.is_available():

@@ -62,7 +62,8 @@ def train(job: TrainJob, progress: Progress = lambda event: None) -> Path:
         DataError: the images are, or they have other classes than the checkpoint to resume.
         ModelError: the network has a part that cannot be quantized.
         CheckpointError: ``--resume`` without a checkpoint, or one of another recipe, or a damaged one.
-        TrainingError: the loss is not finite, the checkpoint cannot be written, or there is no such device.
+        InputError: there is no such device.
+        TrainingError: the loss is not finite, or the checkpoint cannot be written.
     """
     recipe = read_recipe(job.recipe, job.overrides)
     if not job.out.parent.is_dir():

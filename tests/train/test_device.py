@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dqmq_deploy.errors import TrainingError
+from dqmq_deploy.errors import InputError
 from dqmq_deploy.train.device import choose_device, loading_processes
 
 CPU = torch.device("cpu")
@@ -26,12 +26,12 @@ def test_auto_is_what_there_is() -> None:
 )
 def test_what_cannot_be_is_refused(name: str, processes: int, complaint: str) -> None:
     """One line that says what was expected."""
-    with pytest.raises(TrainingError, match=complaint):
+    with pytest.raises(InputError, match=complaint):
         choose_device(name, processes)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     """It is told before anything else happens."""
-    with pytest.raises(TrainingError, match="sees no GPU"):
+    with pytest.raises(InputError, match="sees no GPU"):
         choose_device("cuda")

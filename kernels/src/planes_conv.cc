@@ -124,16 +124,27 @@ class PlanesConv final : public Conv {
     return step < steps ? codes[static_cast<size_t>((channel * steps + step) * kDepth + i)] : 0;
   }
 
+  // A channel that fits is looked at again after any change: runs that begin elsewhere may be too long although they have
+  // become shorter.
   int64_t longest_run(const Codes& codes) const {
     int64_t length = step_count_;
-    for (int64_t channel = 0; channel < geometry_.out_channels; ++channel) {
-      for (int64_t step = 0, range = 0; step < step_count_; ++step) {
-        if (step % length == 0) range = 0;
-        for (int i = 0; i < kDepth; ++i) range += product_range(code_of(codes, channel, step, i));
-        if (range > 255) length -= kRunUnit, step = -1, range = 0;
+    for (int64_t channel = 0, fitting = 0; fitting < geometry_.out_channels;) {
+      if (fits(codes, channel, length)) {
+        ++fitting, channel = channel + 1 == geometry_.out_channels ? 0 : channel + 1;
+      } else {
+        length -= kRunUnit, fitting = 0;
       }
     }
     return length;
+  }
+
+  bool fits(const Codes& codes, int64_t channel, int64_t length) const {
+    for (int64_t step = 0, range = 0; step < step_count_; ++step) {
+      if (step % length == 0) range = 0;
+      for (int i = 0; i < kDepth; ++i) range += product_range(code_of(codes, channel, step, i));
+      if (range > 255) return false;
+    }
+    return true;
   }
 
   // Rows of input to rows of every plane. Where the output is as wide as the input, rows follow each other without a

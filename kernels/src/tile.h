@@ -57,7 +57,7 @@ struct Tile {
   int64_t segment_count;
   int64_t steps;                    // of each segment
   const uint8_t* weights;           // [segment_count][steps][lanes][lane_bytes], 64-byte aligned
-  int64_t run_steps;                // a multiple of kRunUnit; tables only
+  int64_t run_steps;                // tables only
   const uint8_t* starts;            // [segment_count][ceil(steps / run_steps)][lanes], 64-byte aligned; tables only
   int32_t* sums;                    // [rows][lanes], 64-byte aligned
 

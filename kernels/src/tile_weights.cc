@@ -128,13 +128,13 @@ class Runs {
     const EncodingFacts f = facts(kernel.encoding);
     if (!f.is_table) return;
     for (int column = 0; column < 1 << (2 * f.depth); ++column) columns_[column] = Column(column, f.depth);
-    length = ceil_div(steps.steps, kRunUnit) * kRunUnit;
-    for (int64_t panel = 0; panel < panels; ++panel) {
-      for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
-        const uint8_t* first = weights + panel * panel_bytes + segment * steps.steps * lanes_;
-        while (!fits(first)) length -= kRunUnit;  // at the shortest, 12 steps of three codes or 20 of two always fit
-      }
-    }
+    length = steps.steps;
+    shorten(weights, panels, panel_bytes, 1);  // at the shortest, 12 steps of three codes or 20 of two always fit
+    // as many runs of whole units, if that does
+    const int64_t longest = length;
+    length = ceil_div(ceil_div(steps.steps, count()), kRunUnit) * kRunUnit;
+    if (length < longest) shorten(weights, panels, panel_bytes, length);
+    if (length > longest || length == 0) length = longest;
   }
 
   int64_t length = 0;
@@ -153,6 +153,20 @@ class Runs {
   }
 
  private:
+  // Until every segment fits. A segment that has is looked at again after that: runs that begin elsewhere may be too long
+  // although they have become shorter.
+  void shorten(const uint8_t* weights, int64_t panels, int64_t panel_bytes, int64_t by) {
+    const int64_t segments = panels * steps_.segment_count;
+    for (int64_t at = 0, fitting = 0; length > 0 && fitting < segments;) {
+      const int64_t panel = at / steps_.segment_count, segment = at % steps_.segment_count;
+      if (fits(weights + panel * panel_bytes + segment * steps_.steps * lanes_)) {
+        ++fitting, at = at + 1 == segments ? 0 : at + 1;
+      } else {
+        length -= by, fitting = 0;
+      }
+    }
+  }
+
   bool fits(const uint8_t* segment) const {
     std::vector<int> ranges(static_cast<size_t>(lanes_));
     for (int64_t step = 0; step < steps_.steps; ++step) {

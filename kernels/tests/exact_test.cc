@@ -295,6 +295,41 @@ DQMQ_TEST(exact, a_layer_on_small_and_large_maps) {
   }
 }
 
+// The first channel's heavy weights lie in two runs of the longest length that it allows, and in one of the shorter runs
+// that the last channel leaves: what fitted once may no longer fit.
+DQMQ_TEST(exact, runs_that_a_later_channel_shortens) {
+  constexpr int64_t kSteps = 48, kDepth = 3, kHeavy[] = {18, 38};
+  Random random(10);
+  for (int64_t kernel : {1, 3}) {
+    if (!drawn()) continue;
+    Case c;
+    Geometry& g = c.layer.geometry;
+    g.kernel_h = g.kernel_w = kernel;
+    g.in_channels = kernel == 1 ? kSteps * kDepth : kSteps / kernel, g.out_channels = 256;
+    c.layer.weight_bits = 2;
+    set_range(c.layer, 2, false);
+    c.n = 1, c.h = c.w = 16;
+    fill(c, random);
+    std::fill(c.layer.output.factor.begin(), c.layer.output.factor.end(), 1.0f / 256);
+    std::fill(c.x.begin(), c.x.end(), uint8_t{0});
+    // a step has three channels of a table with triples, or the three columns of a kernel row
+    const int64_t codes = g.codes_per_channel();
+    for (int64_t channel = 0; channel < g.out_channels; ++channel) {
+      uint8_t* row = c.weights.data() + channel * row_bytes(codes, 2);
+      for (int64_t code = 0; code < codes; ++code) {
+        const int64_t step = kernel == 1 ? code % kSteps : code / kDepth;
+        const int64_t place = kernel == 1 ? code / kSteps : code % kDepth;
+        const int heavy = step >= kHeavy[0] && step < kHeavy[1] ? -2 : 0;
+        const int last = place == 0 && step % 3 != 0 ? -2 : -1;  // allows runs of 20 steps, but not of 24
+        const int field = 2 + (channel == 0 ? heavy : channel == g.out_channels - 1 ? last : 0);
+        uint8_t& byte = row[code / 4];
+        byte = static_cast<uint8_t>((byte & ~(3 << code % 4 * 2)) | field << code % 4 * 2);
+      }
+    }
+    expect_all_equal(c);
+  }
+}
+
 DQMQ_TEST(exact, paths_covered) { expect_all_covered(); }
 
 }  // namespace

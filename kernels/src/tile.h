@@ -62,8 +62,8 @@ struct Tile {
   int32_t* sums;                    // [rows][lanes], 64-byte aligned
 
   // What a kernel that `finishes` turns sums into, if not null: codes, with or without a residual, of a tame finish and
-  // for all lanes. Lane c of row r goes to y[r * pitch + c]; `residual` is laid out as y. Sums then start from the
-  // biases, which takes no time; so that they need no shift either, such a kernel has weights at the top of their bytes.
+  // for all lanes. Lane c of row r goes to y[r * pitch + c]; `residual` is laid out as y. Products then start from the
+  // biases, which takes no time; so that they need no shift either, they have weights at the top of their bytes.
   const Finish* finish = nullptr;
   const uint8_t* residual = nullptr;
   uint8_t* y = nullptr;
@@ -87,6 +87,10 @@ struct TileKernel {
   void (*run)(int rows, const Tile& tile);
   bool finishes = false;  // see Tile
 };
+
+static constexpr bool has_weights_at_top(const TileKernel& kernel) {
+  return kernel.finishes && !facts(kernel.encoding).is_table;
+}
 
 constexpr int kRunUnit = 4;  // steps that a table kernel may unroll
 constexpr int kMostRows = 32, kMostTileSums = 2048;  // rows; rows x lanes

@@ -88,7 +88,7 @@ void pack_dense(const Layer& layer, const TileKernel& kernel, const TileSteps& s
   const int64_t taps = g.kernel_h * g.kernel_w, per_channel = g.codes_per_channel();
   const int64_t per_group = g.out_per_group(), panels = ceil_div(per_group, kernel.lanes);
   const int64_t step_bytes = kernel.lanes * f.lane_bytes;
-  const int unit = kernel.finishes ? 1 << (8 - layer.weight_bits) : 1;
+  const int unit = has_weights_at_top(kernel) ? 1 << (8 - layer.weight_bits) : 1;
   for (int64_t segment = 0; segment < steps.segment_count; ++segment) {
     for (int64_t step = 0; step < steps.steps; ++step) {
       for (int i = 0; i < f.depth; ++i) {
@@ -243,7 +243,7 @@ std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel,
     auto halved = std::make_shared<Packed>(static_cast<size_t>(panels * weight_bytes / 2));
     halved->panel_bytes = weight_bytes;
     halved->is_halved = true;
-    halve(weights.data(), panels * weight_bytes, kernel.finishes, halved->data());
+    halve(weights.data(), panels * weight_bytes, has_weights_at_top(kernel), halved->data());
     return halved;
   }
   auto packed = std::make_shared<Packed>(static_cast<size_t>(panels * (weight_bytes + start_bytes)));

@@ -41,7 +41,7 @@ class TiledConv final : public Conv {
     const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack_tiles(layer, kernel, steps_, codes); });
     const int counted_from = f.is_table ? layer.x_min + kCentre : kernel.encoding == Encoding::kSigned ? 128 : 0;
-    constants_ = Constants(layer, codes, {counted_from, f.is_table, kernel.finishes}, groups_ * panels_ * kernel.lanes,
+    constants_ = Constants(layer, codes, {counted_from, f.is_table, has_weights_at_top(kernel)}, groups_ * panels_ * kernel.lanes,
                            [&](int64_t channel) {
                              const int64_t group = channel / group_channels_;
                              return group * panels_ * kernel.lanes + channel % group_channels_;
@@ -173,7 +173,7 @@ class TiledConv final : public Conv {
       int64_t tile = panels_inside ? first / panels : first % tiles;
       int64_t panel = panels_inside ? first % panels : first / tiles;
       Positions at(*this, call);
-      Panel weights(set_, *weights_, kernel_.finishes);
+      Panel weights(set_, *weights_, has_weights_at_top(kernel_));
       for (int64_t left = (t + 1) * work / tasks - first; left > 0; --left) {
         at.move_to(tile * height + std::min(tile, higher), height + (tile < higher), panel);
         multiply_tile(call, at, panel, weights.at(panel));

@@ -15,40 +15,41 @@ namespace dqmq {
 namespace {
 
 constexpr int kDepth = 3;
-// Bits are read up to so far beyond a row's ends, though not used there.
-constexpr int64_t kMargin = 64;
-// Rows that are joined at a time: enough for whole vectors, few enough for the first-level cache.
-constexpr int64_t kJoinedPixels = 256;
+// Pixels that are split at a time: few enough for the first-level cache, whole blocks of 64.
+constexpr int64_t kSplitPixels = 1024;
 constexpr int64_t kTaskCodes = 1 << 14;
 
 // What follows from the size of the pictures.
 struct Map {
   Map(const Geometry& g, int64_t height, int64_t width)
-      : h(height), w(width), out_h(g.out_h(height)), out_w(g.out_w(width)), padded_h(h + g.pad_top + g.pad_bottom),
-        plane_bytes(padded_h * out_w) {
-    if (out_w == w) joined_rows = std::max<int64_t>(1, kJoinedPixels / w);
-    pitch = ceil_div(joined_rows * w, 64) * 16 + 2 * kMargin;
-    for (int64_t plane = 0; plane < g.in_channels; ++plane) {
-      for (int64_t row = 0; row < g.kernel_h; ++row) {
-        steps.push_back(plane * plane_bytes + row * g.dilation_h * out_w);
-      }
-    }
-    steps.resize(static_cast<size_t>(ceil_div(static_cast<int64_t>(steps.size()), kRunUnit) * kRunUnit));
-    for (std::vector<uint64_t>& bits : inside) {
-      const int64_t column = &bits - inside;
-      bits.resize(static_cast<size_t>(ceil_div(joined_rows * out_w, 64)));
-      for (int64_t i = 0; i < joined_rows * out_w; ++i) {
-        const int64_t at = i % out_w + column - g.pad_left;
-        if (at >= 0 && at < w) bits[static_cast<size_t>(i / 64)] |= uint64_t{1} << i % 64;
+      : h(height), w(width), out_h(g.out_h(height)), out_w(g.out_w(width)), is_one(out_w == w) {
+    lines = is_one ? 1 : h, line = is_one ? h * w : w;
+    pieces = ceil_div(line, kSplitPixels), line_bytes = ceil_div(line, 64) * 16;
+    // bits of padding are read, too, though not used
+    before = is_one ? ceil_div(g.pad_top * w / 4 + 8, 64) * 64 : 64;
+    pitch = before + lines * line_bytes + (is_one ? ceil_div(g.pad_bottom * w / 4, 64) * 64 : 0) + 128;
+    if (!is_one) return;
+    const int64_t words = ceil_div(out_h * out_w, kBlockPositions * kMostBlocks) * kMostBlocks;
+    inside.assign(static_cast<size_t>(words * kDepth), ~uint64_t{0});
+    for (int64_t k = 0; k < kDepth; ++k) {
+      const int64_t from = std::clamp<int64_t>(g.pad_left - k, 0, w), to = std::min(w, w + g.pad_left - k);
+      for (int64_t start = 0; start < out_h * out_w; start += out_w) {
+        for (int64_t x = 0; x < from; ++x) clear(start + x, k);
+        for (int64_t x = std::max(from, to); x < out_w; ++x) clear(start + x, k);
       }
     }
   }
 
-  int64_t h, w, out_h, out_w, padded_h, plane_bytes;
-  int64_t joined_rows = 1;               // rows that are split and joined as one
-  int64_t pitch;                         // bytes from one channel's bits to the next
-  std::vector<int64_t> steps;            // of PlanesTile; those that fill up have weights of zero
-  std::vector<uint64_t> inside[kDepth];  // of PlanesJoin
+  void clear(int64_t position, int64_t k) {
+    inside[static_cast<size_t>(position / 64 * kDepth + k)] &= ~(uint64_t{1} << position % 64);
+  }
+
+  int64_t h, w, out_h, out_w;
+  bool is_one;                        // all rows are one line: the output is as wide as the input
+  int64_t lines, line;                // of so many pixels; each begins on a byte
+  int64_t pieces;                     // of a line
+  int64_t line_bytes, before, pitch;  // bits of a line; bytes before the first; bytes from one channel's bits to the next
+  std::vector<uint64_t> inside;       // of lines that are one: columns that are within the picture, [words][kDepth]
 };
 
 class PlanesConv final : public Conv {
@@ -71,12 +72,12 @@ class PlanesConv final : public Conv {
     check(geometry_, x);
     if (x.n == 0 || geometry_.out_h(x.h) == 0 || geometry_.out_w(x.w) == 0) return;
     const std::shared_ptr<const Map> map = map_of(x.h, x.w);
-    uint8_t* planes = scratch(Slot::kEncoded, static_cast<size_t>(geometry_.in_channels * map->plane_bytes));
+    uint8_t* bits = scratch(Slot::kEncoded, static_cast<size_t>(geometry_.in_channels * map->pitch)) + map->before;
     const int64_t image_codes = x.h * x.w * geometry_.in_channels;
     const int64_t image_outputs = map->out_h * map->out_w * geometry_.out_channels;
     for (int64_t image = 0; image < x.n; ++image) {
-      split(*map, x.data + image * image_codes, planes, parallel);
-      multiply(*map, planes, residual ? residual + image * image_outputs : nullptr,
+      split(*map, x.data + image * image_codes, bits, parallel);
+      multiply(*map, bits, residual ? residual + image * image_outputs : nullptr,
                static_cast<uint8_t*>(y) + image * image_outputs, parallel);
     }
   }
@@ -147,40 +148,59 @@ class PlanesConv final : public Conv {
     return true;
   }
 
-  // Rows of input to rows of every plane. Where the output is as wide as the input, rows follow each other without a
-  // gap in both, and several are worked on as one.
-  void split(const Map& map, const uint8_t* x, uint8_t* planes, const Parallel& parallel) const {
-    const int64_t codes = map.padded_h * map.w * geometry_.in_channels;
-    const int64_t tasks = std::clamp<int64_t>(codes / kTaskCodes, 1, std::min(kMostTasks, map.padded_h));
+  void split(const Map& map, const uint8_t* x, uint8_t* bits, const Parallel& parallel) const {
+    const int64_t codes = map.h * map.w * geometry_.in_channels, pieces = map.lines * map.pieces;
+    const int64_t tasks = std::max<int64_t>(1, std::min({codes / kTaskCodes, kMostTasks, pieces}));
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
-      const int64_t t = static_cast<int64_t>(task), end = (t + 1) * map.padded_h / tasks;
-      uint8_t* bits = scratch(Slot::kRows, static_cast<size_t>(geometry_.in_channels * map.pitch)) + kMargin;
-      for (int64_t row = t * map.padded_h / tasks; row < end;) {
-        const int64_t y = row - geometry_.pad_top;
-        uint8_t* to = planes + row * map.out_w;
-        if (y < 0 || y >= map.h) {
-          pad_row(map, to);
-          ++row;
-          continue;
-        }
-        const int64_t rows = std::min({map.joined_rows, end - row, map.h - y});
-        kernel_.split(x + y * map.w * geometry_.in_channels, rows * map.w, geometry_.in_channels, x_min_, x_max_, bits,
-                      map.pitch);
-        kernel_.join({bits, geometry_.in_channels, map.pitch, -static_cast<int>(geometry_.pad_left),
-                      {map.inside[0].data(), map.inside[1].data(), map.inside[2].data()},
-                      padding_, rows * map.out_w, map.plane_bytes}, to);
-        row += rows;
+      const int64_t t = static_cast<int64_t>(task);
+      for (int64_t piece = t * pieces / tasks; piece < (t + 1) * pieces / tasks; ++piece) {
+        const int64_t row = piece / map.pieces, from = piece % map.pieces * kSplitPixels;
+        kernel_.split(x + (row * map.line + from) * geometry_.in_channels, std::min(kSplitPixels, map.line - from),
+                      geometry_.in_channels, x_min_, x_max_, bits + row * map.line_bytes + from / 4, map.pitch);
       }
     });
   }
 
-  void pad_row(const Map& map, uint8_t* planes) const {
-    for (int64_t plane = 0; plane < geometry_.in_channels; ++plane, planes += map.plane_bytes) {
-      std::memset(planes, padding_ * (1 + 4 + 16), static_cast<size_t>(map.out_w));
+  // The columns of a chunk of positions.
+  void join(const Map& map, const uint8_t* bits, int64_t first, int64_t positions, int blocks, uint8_t* columns) const {
+    const Geometry& g = geometry_;
+    const int64_t step_bytes = blocks * kBlockPositions;
+    for (int64_t row = 0; row < g.kernel_h; ++row, columns += step_bytes) {
+      const int64_t down = row * g.dilation_h - g.pad_top;
+      const auto join_some = [&](int64_t pixel, const uint64_t (&inside)[kDepth], int64_t at, int64_t count) {
+        const int64_t byte = (pixel + 3) >> 2;  // no pixel of it lies before
+        kernel_.join({bits + byte, g.in_channels, map.pitch, static_cast<int>(pixel - 4 * byte),
+                      {inside[0], inside[1], inside[2]}, padding_, static_cast<int>(count), g.kernel_h * step_bytes},
+                     columns + at);
+      };
+      for (int64_t at = 0, count; at < (map.is_one ? step_bytes : positions); at += count) {
+        const int64_t position = first + at;
+        uint64_t inside[kDepth];
+        if (map.is_one) {
+          count = kBlockPositions;
+          const uint64_t rows = first_of((map.h - down) * map.w - position) & ~first_of(-down * map.w - position);
+          for (int k = 0; k < kDepth; ++k) inside[k] = rows & map.inside[static_cast<size_t>(position / 64 * kDepth + k)];
+          join_some(position + down * map.w - g.pad_left, inside, at, count);
+        } else {
+          const int64_t y = position / map.out_w + down, ox = position % map.out_w;
+          count = std::min<int64_t>({map.out_w - ox, positions - at, kBlockPositions});
+          const bool is_row = y >= 0 && y < map.h;
+          for (int k = 0; k < kDepth; ++k) {
+            const int64_t x = ox + k - g.pad_left;
+            inside[k] = is_row ? first_of(map.w - x) & ~first_of(-x) : 0;
+          }
+          join_some((is_row ? y : 0) * map.line_bytes * 4 + ox - g.pad_left, inside, at, count);
+        }
+      }
     }
   }
 
-  void multiply(const Map& map, const uint8_t* planes, const uint8_t* residual, uint8_t* y,
+  // That many of 64 bits.
+  static uint64_t first_of(int64_t count) {
+    return count <= 0 ? 0 : count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+  }
+
+  void multiply(const Map& map, const uint8_t* bits, const uint8_t* residual, uint8_t* y,
                 const Parallel& parallel) const {
     const int64_t positions = map.out_h * map.out_w, chunk = kBlockPositions * kMostBlocks;
     const int64_t chunks = ceil_div(positions, chunk);
@@ -190,18 +210,20 @@ class PlanesConv final : public Conv {
       const int64_t t = static_cast<int64_t>(task);
       for (int64_t c = t * chunks / tasks; c < (t + 1) * chunks / tasks; ++c) {
         const int64_t first = c * chunk;
-        multiply_chunk(map, planes, first, std::min(chunk, positions - first), residual, y);
+        multiply_chunk(map, bits, first, std::min(chunk, positions - first), residual, y);
       }
     });
   }
 
-  void multiply_chunk(const Map& map, const uint8_t* planes, int64_t first, int64_t positions, const uint8_t* residual,
+  void multiply_chunk(const Map& map, const uint8_t* bits, int64_t first, int64_t positions, const uint8_t* residual,
                       uint8_t* y) const {
     PlaneSums sums;
     const int blocks = positions > kBlockPositions ? 2 : 1;
+    uint8_t* columns = scratch(Slot::kRows, static_cast<size_t>(step_count_ * blocks * kBlockPositions));
+    join(map, bits, first, positions, blocks, columns);
     for (int64_t group = 0; group < channel_groups_; ++group) {
       const uint8_t* weights = weights_->data() + group * weights_->panel_bytes;
-      kernel_.run({planes + first, map.steps.data(), step_count_, weights_->run_steps,
+      kernel_.run({columns, step_count_, weights_->run_steps,
                    reinterpret_cast<const uint16_t*>(weights), weights + weights_->starts_at},
                   blocks, sums);
       const int64_t channel = group * kPlaneChannels, at = first * geometry_.out_channels + channel;

@@ -72,44 +72,6 @@ inline __attribute__((always_inline)) void add_chain(__m512i& sum, const uint8_t
       : "cc");
 }
 
-// The same for two sums that share rows: sum0 += row_i[w_i[0]], sum1 += row_i[w_i[1]], i = 0 to 3. A row is loaded once
-// for two look-ups, and its offset comes with three others: Zen 5, which does two pairs a cycle, has no loads to spare.
-inline __attribute__((always_inline)) void add_two_chains(__m512i& sum0, __m512i& sum1, const uint8_t* table,
-                                                          const uint8_t* const& x, int64_t at,
-                                                          const __m512i (&w)[4][2]) {
-  __m512i row_a, row_b, f0, f1, f2, f3;
-  uint64_t t0, t1, t2;
-  asm(DQMQ_OFFSETS
-      "vmovdqa64 (%[table],%[t1]), %[a]\n\t"
-      "vmovdqa64 (%[table],%[t2]), %[b]\n\t"
-      "vpermb %[a], %[w00], %[f0]\n\t"
-      "vpermb %[a], %[w01], %[f1]\n\t"
-      "vpermb %[b], %[w10], %[f2]\n\t"
-      "vpermb %[b], %[w11], %[f3]\n\t"
-      "vpaddb %[f0], %[sum0], %[sum0]\n\t"
-      "vpaddb %[f1], %[sum1], %[sum1]\n\t"
-      "vpaddb %[f2], %[sum0], %[sum0]\n\t"
-      "vpaddb %[f3], %[sum1], %[sum1]\n\t"
-      "movzwl %w[t0], %k[t1]\n\t"
-      "shrl $16, %k[t0]\n\t"
-      "vmovdqa64 (%[table],%[t1]), %[a]\n\t"
-      "vmovdqa64 (%[table],%[t0]), %[b]\n\t"
-      "vpermb %[a], %[w20], %[f0]\n\t"
-      "vpermb %[a], %[w21], %[f1]\n\t"
-      "vpermb %[b], %[w30], %[f2]\n\t"
-      "vpermb %[b], %[w31], %[f3]\n\t"
-      "vpaddb %[f0], %[sum0], %[sum0]\n\t"
-      "vpaddb %[f1], %[sum1], %[sum1]\n\t"
-      "vpaddb %[f2], %[sum0], %[sum0]\n\t"
-      "vpaddb %[f3], %[sum1], %[sum1]"
-      : [sum0] "+v"(sum0), [sum1] "+v"(sum1), [a] "=&v"(row_a), [b] "=&v"(row_b), [f0] "=&v"(f0), [f1] "=&v"(f1),
-        [f2] "=&v"(f2), [f3] "=&v"(f3), [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2)
-      : [table] "r"(table), [x] "rm"(x), [at] "r"(at), [w00] "v"(w[0][0]), [w01] "v"(w[0][1]), [w10] "v"(w[1][0]),
-        [w11] "v"(w[1][1]), [w20] "v"(w[2][0]), [w21] "v"(w[2][1]), [w30] "v"(w[3][0]), [w31] "v"(w[3][1]),
-        "m"(*reinterpret_cast<const uint8_t(*)[4096]>(table)), "m"(*reinterpret_cast<const uint8_t(*)[8]>(x + at))
-      : "cc");
-}
-
 #undef DQMQ_OFFSETS
 
 }  // namespace

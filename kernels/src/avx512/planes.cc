@@ -156,7 +156,7 @@ void split(const uint8_t* x, int64_t pixels, int64_t channels, uint8_t x_min, ui
   }
 }
 
-void join(const PlanesJoin& j, uint8_t* planes) {
+void join(const PlanesJoin& j, uint8_t* columns) {
   // Qword q gets the bits of positions 8 * q to 8 * q + 7 and their neighbours, bytes 2 * q - 1 to 2 * q + 2; byte i of
   // it then takes those from pixel first + i on. Look-ups ignore what is above the lowest six bits.
   const __m512i spread = _mm512_add_epi8(
@@ -166,27 +166,29 @@ void join(const PlanesJoin& j, uint8_t* planes) {
   const __m512i places = _mm512_add_epi8(_mm512_set1_epi64(0x0e0c0a0806040200),
                                          _mm512_set1_epi8(static_cast<char>(8 + 2 * j.first)));
   const __m512i padding = _mm512_set1_epi8(static_cast<char>(j.padding * (1 + 4 + 16)));
-  const __m512i fields[3] = {_mm512_set1_epi8(3), _mm512_set1_epi8(12), _mm512_set1_epi8(48)};
-  for (int64_t i = 0; i < j.count; i += 64) {
-    const uint64_t inside[3] = {j.inside[0][i / 64], j.inside[1][i / 64], j.inside[2][i / 64]};
-    const uint64_t some = j.count - i >= 64 ? ~0ull : (1ull << (j.count - i)) - 1;
-    const uint8_t* bits = j.bits + i / 4 - 1;
-    uint8_t* out = planes + i;
-    for (int64_t c = 0; c < j.channels; ++c, bits += j.pitch, out += j.plane_bytes) {
-      const __m512i spread_bits = _mm512_permutexvar_epi8(spread, _mm512_loadu_si512(bits));
-      __m512i bytes = _mm512_multishift_epi64_epi8(places, spread_bits);
+  __m512i outside = _mm512_setzero_si512();  // the fields of each position that get padding
 #pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k) {
-        const __m512i padded = _mm512_ternarylogic_epi32(fields[k], padding, bytes, 0xca);  // field ? padding : byte
-        bytes = _mm512_mask_mov_epi8(padded, inside[k], bytes);
-      }
-      if (some == ~0ull) {  // masked stores are slow
-        _mm512_storeu_si512(out, bytes);
-      } else {
-        _mm512_mask_storeu_epi8(out, some, bytes);
-      }
+  for (int k = 0; k < 3; ++k) {
+    const __m512i field = _mm512_set1_epi8(static_cast<char>(3 << (2 * k)));
+    outside = _mm512_or_si512(outside, _mm512_maskz_mov_epi8(~j.inside[k], field));
+  }
+  const uint64_t some = j.count == 64 ? ~0ull : (1ull << j.count) - 1;
+  const uint8_t* bits = j.bits - 1;
+  for (int64_t c = 0; c < j.channels; ++c, bits += j.pitch, columns += j.column_bytes) {
+    const __m256i found = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits));
+    const __m512i spread_bits = _mm512_permutexvar_epi8(spread, _mm512_castsi256_si512(found));
+    const __m512i bytes = _mm512_ternarylogic_epi32(outside, padding, _mm512_multishift_epi64_epi8(places, spread_bits),
+                                                    0xca);  // outside ? padding : bits
+    if (some == ~0ull) {  // masked stores are slow
+      _mm512_storeu_si512(columns, bytes);
+    } else {
+      _mm512_mask_storeu_epi8(columns, some, bytes);
     }
   }
+}
+
+inline __attribute__((always_inline)) __m512i entries_of(const uint16_t* weight) {
+  return _mm512_load_si512(kTable.data() + *weight);
 }
 
 // `channels` sums of `blocks` vectors each.
@@ -194,7 +196,7 @@ template <int channels, int blocks>
 void run_some(const PlanesTile& tile, int first_channel, PlaneSums& out) {
   Widening<channels * blocks> wide;
   const uint16_t* weights = tile.weights + first_channel * kRunUnit;
-  const uint8_t* starts = tile.starts + first_channel;
+  const uint8_t *starts = tile.starts + first_channel, *columns = tile.columns;
   for (int64_t first = 0; first < tile.step_count; first += tile.run_steps, starts += kPlaneChannels) {
     const int64_t left = tile.step_count - first, end = first + (left < tile.run_steps ? left : tile.run_steps);
     __m512i sums[channels][blocks];
@@ -207,24 +209,25 @@ void run_some(const PlanesTile& tile, int first_channel, PlaneSums& out) {
       if constexpr (blocks == 1) {
         __m512i x[kRunUnit];
 #pragma GCC unroll 4
-        for (int i = 0; i < kRunUnit; ++i) x[i] = _mm512_loadu_si512(tile.planes + tile.steps[step + i]);
+        for (int i = 0; i < kRunUnit; ++i) x[i] = _mm512_load_si512(columns + 64 * i);
 #pragma GCC unroll 16
         for (int c = 0; c < channels; ++c) {
           add_chain(sums[c][0], kTable.data(), reinterpret_cast<const uint8_t*>(weights + c * kRunUnit), 0, x);
         }
       } else {
-        __m512i x[kRunUnit][2];
 #pragma GCC unroll 4
         for (int i = 0; i < kRunUnit; ++i) {
-          const uint8_t* at = tile.planes + tile.steps[step + i];
-          x[i][0] = _mm512_loadu_si512(at), x[i][1] = _mm512_loadu_si512(at + 64);
-        }
-#pragma GCC unroll 16
-        for (int c = 0; c < channels; ++c) {
-          add_two_chains(sums[c][0], sums[c][1], kTable.data(), reinterpret_cast<const uint8_t*>(weights + c * kRunUnit),
-                         0, x);
+          const __m512i first_block = _mm512_load_si512(columns + 128 * i);
+          const __m512i second_block = _mm512_load_si512(columns + 128 * i + 64);
+#pragma GCC unroll 8
+          for (int c = 0; c < channels; c += 2) {
+            const uint16_t* weight = weights + c * kRunUnit + i;
+            add_four(sums[c][0], sums[c][1], sums[c + 1][0], sums[c + 1][1], entries_of(weight),
+                     entries_of(weight + kRunUnit), first_block, second_block);
+          }
         }
       }
+      columns += kRunUnit * 64 * blocks;
     }
     __m512i* held = wide.next();
 #pragma GCC unroll 16

@@ -31,15 +31,13 @@ struct Requantize {
   __m512i rounded(__m512 values) const { return _mm512_cvtps_epi32(tame ? values : _mm512_min_ps(values, highest)); }
 
   // Dwords to bytes, in the order in which packs leave them in each lane.
-  __m512i packed(const __m512i (&rounded)[4]) const { return packed(rounded, zero_point); }
-
-  static __m512i packed(const __m512i (&rounded)[4], __m512i zero_point) {
+  __m512i packed(const __m512i (&rounded)[4]) const {
     const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(rounded[0], rounded[1]), zero_point);
     const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(rounded[2], rounded[3]), zero_point);
     return _mm512_packus_epi16(low, high);
   }
 
-  // 64 codes of its own and 64 of the residual, added: those of each fourth place at a time, which takes no shuffle.
+  // 64 codes of its own and 64 of the residual, added: those of each fourth place at a time, which stay in their dword.
   __m512i with_residual(__m512i own, __m512i residual) const {
     __m512i added[4];
 #pragma GCC unroll 4
@@ -50,7 +48,8 @@ struct Requantize {
     }
     // the packs put place 4 * j + i of a lane at 4 * i + j
     const __m512i back = _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
-    return _mm512_shuffle_epi8(packed(added, _mm512_setzero_si512()), back);
+    const __m512i low = _mm512_packs_epi32(added[0], added[1]), high = _mm512_packs_epi32(added[2], added[3]);
+    return _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), back);
   }
 
   // To 0 what is no number.
@@ -59,8 +58,10 @@ struct Requantize {
   }
 
   static __m512 fourth(__m512i bytes, unsigned i) {
-    const __m512i moved = i == 0 ? bytes : _mm512_srli_epi32(bytes, 8 * i);
-    return _mm512_cvtepi32_ps(i == 3 ? moved : _mm512_and_si512(moved, _mm512_set1_epi32(255)));
+    if (i == 0) return _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(255)));
+    if (i == 3) return _mm512_cvtepi32_ps(_mm512_srli_epi32(bytes, 24));
+    const __m512i place = _mm512_set4_epi32(0x8080800c, 0x80808008, 0x80808004, 0x80808000);
+    return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(bytes, _mm512_add_epi8(place, _mm512_set1_epi32(static_cast<int>(i)))));
   }
 
   __m512i shift;

@@ -59,14 +59,19 @@ void encode_triples(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t 
   }
 }
 
-// One group of up to 32 units: whole vectors may be stored where the next pixel's follow.
-void encode_few_triples(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t pixels, uint8_t* encoded) {
-  const Triples triples(e, 0, e.units());
-  const int64_t bytes = e.pixel_bytes();
-  for (; pixels * bytes >= 64; --pixels, x += x_step, encoded += bytes) {
-    _mm512_storeu_si512(encoded, triples.offsets(x));
+// One group: whole vectors may be stored where something follows that is stored later, units in front of these or the next
+// pixel's. Masked stores are slow.
+void encode_triples_of_one(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t pixels, uint8_t* encoded) {
+  const int64_t units = e.units(), bytes = e.pixel_bytes();
+  for (int64_t unit = (units - 1) / 32 * 32; unit >= 0; unit -= 32) {
+    const Triples triples(e, unit, units);
+    const uint8_t* from = x;
+    uint8_t* to = encoded + 2 * unit;
+    int64_t left = pixels;
+    for (; left * bytes - 2 * unit >= 64; --left, from += x_step, to += bytes) _mm512_storeu_si512(to, triples.offsets(from));
+    const __mmask32 mask = first_of_32(triples.count);
+    for (; left > 0; --left, from += x_step, to += bytes) _mm512_mask_storeu_epi16(to, mask, triples.offsets(from));
   }
-  encode_triples(e, x, x_step, pixels, encoded);
 }
 
 }  // namespace
@@ -81,8 +86,7 @@ void encode(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t pixels, 
       copy_clamped(x, channels, lowest, highest, encoded);
     }
   } else if (e.encoding == Encoding::kTriples) {
-    const bool is_few = e.groups == 1 && e.units() <= 32;
-    (is_few ? encode_few_triples : encode_triples)(e, x, x_step, pixels, encoded);
+    (e.groups == 1 ? encode_triples_of_one : encode_triples)(e, x, x_step, pixels, encoded);
   } else {
     portable::encode(e, x, x_step, pixels, encoded);
   }

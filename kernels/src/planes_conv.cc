@@ -48,7 +48,8 @@ struct Map {
   bool is_one;                        // all rows are one line: the output is as wide as the input
   int64_t lines, line;                // of so many pixels; each begins on a byte
   int64_t pieces;                     // of a line
-  int64_t line_bytes, before, pitch;  // bits of a line; bytes before the first; bytes from one channel's bits to the next
+  int64_t line_bytes, before;         // bits of a line; bytes before the first
+  int64_t pitch;                      // bytes from one channel's bits to the next
   std::vector<uint64_t> inside;       // of lines that are one: columns that are within the picture, [words][kDepth]
 };
 
@@ -125,8 +126,8 @@ class PlanesConv final : public Conv {
     return step < steps ? codes[static_cast<size_t>((channel * steps + step) * kDepth + i)] : 0;
   }
 
-  // A channel that fits is looked at again after any change: runs that begin elsewhere may be too long although they have
-  // become shorter.
+  // A channel that fits is looked at again after any change: runs that begin elsewhere may be too long although they
+  // have become shorter.
   int64_t longest_run(const Codes& codes) const {
     int64_t length = step_count_;
     for (int64_t channel = 0, fitting = 0; fitting < geometry_.out_channels;) {
@@ -179,7 +180,8 @@ class PlanesConv final : public Conv {
         if (map.is_one) {
           count = kBlockPositions;
           const uint64_t rows = first_of((map.h - down) * map.w - position) & ~first_of(-down * map.w - position);
-          for (int k = 0; k < kDepth; ++k) inside[k] = rows & map.inside[static_cast<size_t>(position / 64 * kDepth + k)];
+          const uint64_t* columns_inside = map.inside.data() + position / 64 * kDepth;
+          for (int k = 0; k < kDepth; ++k) inside[k] = rows & columns_inside[k];
           join_some(position + down * map.w - g.pad_left, inside, at, count);
         } else {
           const int64_t y = position / map.out_w + down, ox = position % map.out_w;

@@ -88,7 +88,7 @@ struct TileKernel {
   bool finishes = false;  // see Tile
 };
 
-static constexpr bool has_weights_at_top(const TileKernel& kernel) {
+constexpr bool has_weights_at_top(const TileKernel& kernel) {
   return kernel.finishes && !facts(kernel.encoding).is_table;
 }
 

@@ -153,8 +153,8 @@ class Runs {
   }
 
  private:
-  // Until every segment fits. A segment that has is looked at again after that: runs that begin elsewhere may be too long
-  // although they have become shorter.
+  // Until every segment fits. A segment that has is looked at again after that: runs that begin elsewhere may be too
+  // long although they have become shorter.
   void shorten(const uint8_t* weights, int64_t panels, int64_t panel_bytes, int64_t by) {
     const int64_t segments = panels * steps_.segment_count;
     for (int64_t at = 0, fitting = 0; length > 0 && fitting < segments;) {

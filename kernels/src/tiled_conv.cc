@@ -41,8 +41,8 @@ class TiledConv final : public Conv {
     const Codes codes = unpack_codes(layer);
     weights_ = packed_weights(layer, path(), [&] { return pack_tiles(layer, kernel, steps_, codes); });
     const int counted_from = f.is_table ? layer.x_min + kCentre : kernel.encoding == Encoding::kSigned ? 128 : 0;
-    constants_ = Constants(layer, codes, {counted_from, f.is_table, has_weights_at_top(kernel)}, groups_ * panels_ * kernel.lanes,
-                           [&](int64_t channel) {
+    constants_ = Constants(layer, codes, {counted_from, f.is_table, has_weights_at_top(kernel)},
+                           groups_ * panels_ * kernel.lanes, [&](int64_t channel) {
                              const int64_t group = channel / group_channels_;
                              return group * panels_ * kernel.lanes + channel % group_channels_;
                            });

@@ -59,8 +59,8 @@ void encode_triples(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t 
   }
 }
 
-// One group: whole vectors may be stored where something follows that is stored later, units in front of these or the next
-// pixel's. Masked stores are slow.
+// One group: whole vectors may be stored where something follows that is stored later, units in front of these or the
+// next pixel's. Masked stores are slow.
 void encode_triples_of_one(const Encoder& e, const uint8_t* x, int64_t x_step, int64_t pixels, uint8_t* encoded) {
   const int64_t units = e.units(), bytes = e.pixel_bytes();
   for (int64_t unit = (units - 1) / 32 * 32; unit >= 0; unit -= 32) {
@@ -68,9 +68,13 @@ void encode_triples_of_one(const Encoder& e, const uint8_t* x, int64_t x_step, i
     const uint8_t* from = x;
     uint8_t* to = encoded + 2 * unit;
     int64_t left = pixels;
-    for (; left * bytes - 2 * unit >= 64; --left, from += x_step, to += bytes) _mm512_storeu_si512(to, triples.offsets(from));
+    for (; left * bytes - 2 * unit >= 64; --left, from += x_step, to += bytes) {
+      _mm512_storeu_si512(to, triples.offsets(from));
+    }
     const __mmask32 mask = first_of_32(triples.count);
-    for (; left > 0; --left, from += x_step, to += bytes) _mm512_mask_storeu_epi16(to, mask, triples.offsets(from));
+    for (; left > 0; --left, from += x_step, to += bytes) {
+      _mm512_mask_storeu_epi16(to, mask, triples.offsets(from));
+    }
   }
 }
 

@@ -1,7 +1,9 @@
 """The loader: every image once an epoch, resumable anywhere, no thread left behind."""
 
 import multiprocessing
+import signal
 import threading
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -50,6 +52,15 @@ def test_resuming_gives_the_very_same_batches(start: int) -> None:
     assert all(equal(a, b) for a, b in zip(whole[start:], rest, strict=True))
 
 
+@pytest.fixture
+def child_handler() -> Iterator[None]:
+    """Puts back what happens when a child process ends: torch's loader watches its own ever after."""
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.usefixtures("child_handler")
 @pytest.mark.parametrize("start", [0, 4])
 def test_processes_prepare_the_very_same_batches(start: int) -> None:
     """In the same order, bit for bit, from anywhere on; none is left behind, though the epoch is left early."""
@@ -63,6 +74,7 @@ def test_processes_prepare_the_very_same_batches(start: int) -> None:
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("child_handler")
 def test_an_error_in_a_process_is_raised_here() -> None:
     """With what it says, not swallowed."""
     broken = batches(processes=1)

@@ -25,40 +25,59 @@ namespace {
 constexpr double kMostGrowth = 16, kAlwaysPadded = 1 << 26;
 constexpr int64_t kMostSize = 0x7fffffff;
 
-// Planes compute 64 positions of a picture in the time of one: on maps of fewer a tile is faster. How large maps are is
-// known with the first call; only then the weights are packed for tiles, too.
-class PlanesOrTiles final : public Conv {
+// Ways to compute a layer between which the size of its maps decides. Planes compute 64 positions of a picture in the
+// time of one: on maps of fewer a tile is faster. Tiles along rows need rows that divide into whole lines. How large
+// maps are is known with the first call; only then the weights are packed for a way that is not the likeliest, too.
+class ByMap final : public Conv {
  public:
-  PlanesOrTiles(const Layer& layer, const KernelSet& set, const TileKernel& kernel, double planes_per_tile)
-      : layer_(layer), weights_(layer.weights, layer.weights + layer.weights_size), set_(set), kernel_(kernel),
-        planes_per_tile_(planes_per_tile), planes_(make_planes(layer, set)) {
+  // Of `tiles`, and of `rows` if not null; costs are those of a position.
+  struct Kernel {
+    const TileKernel* kernel;
+    double cost;
+  };
+
+  ByMap(const Layer& layer, const KernelSet& set, Kernel tiles, Kernel rows, double planes_cost)
+      : layer_(layer), weights_(layer.weights, layer.weights + layer.weights_size), set_(set),
+        tiles_{tiles.kernel, tiles.cost}, rows_{rows.kernel, rows.cost}, planes_{nullptr, planes_cost} {
     layer_.weights = weights_.data();
+    conv(likeliest());
   }
 
-  std::string path() const override { return planes_->path(); }
+  std::string path() const override { return conv(likeliest()).path(); }
 
   void run(const Input& x, const uint8_t* residual, void* y, const Parallel& parallel) const override {
     check(layer_.geometry, x);
-    const int64_t positions = layer_.geometry.out_h(x.h) * layer_.geometry.out_w(x.w);
+    const int64_t out_w = layer_.geometry.out_w(x.w), positions = layer_.geometry.out_h(x.h) * out_w;
     const double computed = static_cast<double>(ceil_div(positions, kBlockPositions) * kBlockPositions);
-    const bool few = computed * planes_per_tile_ > static_cast<double>(positions);
-    (few ? tiles() : *planes_).run(x, residual, y, parallel);
+    const Way* way = &tiles_;
+    double least = tiles_.cost * static_cast<double>(positions);
+    if (planes_.cost * computed <= least) least = planes_.cost * computed, way = &planes_;
+    const bool has_lines = rows_.kernel != nullptr && line_of(out_w) > 1;
+    if (has_lines && rows_.cost * static_cast<double>(positions) < least) way = &rows_;
+    conv(*way).run(x, residual, y, parallel);
   }
 
  private:
-  const Conv& tiles() const {
-    std::call_once(packed_, [&] { tiles_ = make_tiled(layer_, set_, kernel_); });
-    return *tiles_;
+  struct Way {
+    const TileKernel* kernel;  // null: planes
+    double cost;
+    mutable std::once_flag is_made{};
+    mutable std::unique_ptr<Conv> conv{};
+  };
+
+  const Way& likeliest() const { return rows_.kernel != nullptr && rows_.cost < planes_.cost ? rows_ : planes_; }
+
+  const Conv& conv(const Way& way) const {
+    std::call_once(way.is_made, [&] {
+      way.conv = way.kernel == nullptr ? make_planes(layer_, set_) : make_tiled(layer_, set_, *way.kernel);
+    });
+    return *way.conv;
   }
 
   Layer layer_;
   std::vector<uint8_t> weights_;
   const KernelSet& set_;
-  const TileKernel& kernel_;
-  double planes_per_tile_;  // time of a position
-  std::unique_ptr<Conv> planes_;
-  mutable std::once_flag packed_;
-  mutable std::unique_ptr<Conv> tiles_;
+  Way tiles_, rows_, planes_;
 };
 
 }  // namespace
@@ -83,17 +102,18 @@ std::unique_ptr<Conv> Conv::make(const Layer& layer, Isa isa) {
   if (isa == Isa::kReference) return make_reference(layer);
   const KernelSet& set = kernel_set(isa);
   if (is_depthwise(set, layer)) return make_depthwise(layer, set);
-  const TileKernel* chosen = nullptr;
-  double least = std::numeric_limits<double>::infinity();
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  ByMap::Kernel tiles{nullptr, kNone}, rows{nullptr, kNone};
   for (const TileKernel& kernel : set.tiles) {
     const double cost = tile_cost(kernel, layer);
-    if (cost < least) least = cost, chosen = &kernel;
+    ByMap::Kernel& best = kernel.along_rows ? rows : tiles;
+    if (cost < best.cost) best = {&kernel, cost};
   }
-  const double planes = set.planes != nullptr ? planes_cost(*set.planes, layer) : least;
-  if (planes < least && chosen == nullptr) return make_planes(layer, set);
-  if (planes < least) return std::make_unique<PlanesOrTiles>(layer, set, *chosen, planes / least);
-  if (chosen == nullptr) return make_reference(layer);
-  return make_tiled(layer, set, *chosen);
+  const double planes = set.planes != nullptr ? planes_cost(*set.planes, layer) : kNone;
+  if (planes < tiles.cost && tiles.kernel == nullptr) return make_planes(layer, set);
+  if (planes < tiles.cost) return std::make_unique<ByMap>(layer, set, tiles, rows, planes);
+  if (tiles.kernel == nullptr) return make_reference(layer);
+  return make_tiled(layer, set, *tiles.kernel);
 }
 
 }  // namespace dqmq

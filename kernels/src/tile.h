@@ -68,6 +68,9 @@ struct Tile {
   const uint8_t* residual = nullptr;
   uint8_t* y = nullptr;
   int64_t pitch = 0;
+
+  // Kernels `along_rows`: positions are lines of so many neighbours, whole ones; 1: they lie anyhow.
+  int64_t line = 1;
 };
 
 // Of a kernel whose sums never saturate: its products are added up in 32 bits.
@@ -86,11 +89,17 @@ struct TileKernel {
   // each tap.
   void (*run)(int rows, const Tile& tile);
   bool finishes = false;  // see Tile
+  // For kernels three pixels wide with stride 1, one group and no dilation: the three steps of a unit of channels
+  // follow each other, so that a row of the table serves the three positions that see a pixel, and runs are whole threes.
+  bool along_rows = false;
 };
 
 constexpr bool has_weights_at_top(const TileKernel& kernel) {
   return kernel.finishes && !facts(kernel.encoding).is_table;
 }
+
+// Into lines of how many positions the rows of an output divide, for kernels `along_rows`.
+constexpr int64_t line_of(int64_t width) { return width % 8 == 0 ? 8 : width % 7 == 0 ? 7 : 1; }
 
 constexpr int kRunUnit = 4;  // steps that a table kernel may unroll
 constexpr int kMostRows = 32, kMostTileSums = 2048;  // rows; rows x lanes

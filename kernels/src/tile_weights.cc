@@ -24,15 +24,15 @@ class StepSources {
  public:
   StepSources(const Layer& layer, const TileKernel& kernel, const TileSteps& steps)
       : geometry_(layer.geometry), steps_(steps), facts_(facts(kernel.encoding)),
-        units_(ceil_div(layer.geometry.in_per_group(), facts_.depth)) {}
+        units_(ceil_div(layer.geometry.in_per_group(), facts_.depth)), along_rows_(kernel.along_rows) {}
 
   Source of(int64_t segment, int64_t step, int64_t i) const {
     const int64_t channels = geometry_.in_per_group();
     const int64_t first_column = steps_.row_segments ? 0 : segment % geometry_.kernel_w;
     Source source;
     if (facts_.is_table) {
-      source.column = first_column + step / units_;
-      source.channel = step % units_ + i * units_;
+      source.column = along_rows_ ? step % geometry_.kernel_w : first_column + step / units_;
+      source.channel = (along_rows_ ? step / geometry_.kernel_w : step % units_) + i * units_;
       source.exists = source.channel < channels;
     } else {
       const int64_t code = step * facts_.depth + i;
@@ -50,6 +50,7 @@ class StepSources {
   const TileSteps& steps_;
   EncodingFacts facts_;
   int64_t units_;
+  bool along_rows_;
 };
 
 void put(uint8_t* step, Encoding encoding, int64_t lane, int i, int8_t code) {
@@ -129,10 +130,11 @@ class Runs {
     if (!f.is_table) return;
     for (int column = 0; column < 1 << (2 * f.depth); ++column) columns_[column] = Column(column, f.depth);
     length = steps.steps;
-    shorten(weights, panels, panel_bytes, 1);  // at the shortest, 12 steps of three codes or 20 of two always fit
+    const int64_t least = kernel.along_rows ? 3 : 1, unit = kernel.along_rows ? 3 : kRunUnit;
+    shorten(weights, panels, panel_bytes, least);  // at the shortest, 12 steps of three codes or 20 of two always fit
     // as many runs of whole units, if that does
     const int64_t longest = length;
-    length = ceil_div(ceil_div(steps.steps, count()), kRunUnit) * kRunUnit;
+    length = ceil_div(ceil_div(steps.steps, count()), unit) * unit;
     if (length < longest) shorten(weights, panels, panel_bytes, length);
     if (length > longest || length == 0) length = longest;
   }

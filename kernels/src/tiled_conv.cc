@@ -21,6 +21,8 @@ constexpr int64_t kEncodedBytes = 1 << 20;
 constexpr int64_t kCachedWeights = 256 << 10;
 // What it costs a position to begin and end a segment of table look-ups: short ones are better multiplied.
 constexpr double kRunCycles = 16;
+// The same for tiles along rows, above what it costs planes, with which alone they compete.
+constexpr double kLineCycles = 6;
 constexpr int64_t kTaskBytes = 1 << 14;
 // As many lie in a call itself, without memory of their own.
 constexpr int64_t kFewSegments = 16;
@@ -161,13 +163,15 @@ class TiledConv final : public Conv {
 
   void multiply(const Call& call, const Parallel& parallel) const {
     const int64_t positions = call.images * call.out_h * call.out_w;
-    const int64_t tiles = ceil_div(positions, kernel_.rows);
+    const int64_t line = kernel_.along_rows ? line_of(call.out_w) : 1;
+    const int64_t most = kernel_.rows / line * line;
+    const int64_t tiles = ceil_div(positions, most);
     const int64_t panels = groups_ * panels_, work = tiles * panels;
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
     const int64_t tasks = tasks_for(macs, work);
     const bool panels_inside = !weights_->is_halved && panels * weights_->panel_bytes <= kCachedWeights;
-    // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted
-    const int64_t height = positions / tiles, higher = positions % tiles;
+    // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted; but lines are whole
+    const int64_t height = line > 1 ? most : positions / tiles, higher = line > 1 ? 0 : positions % tiles;
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
       const int64_t t = static_cast<int64_t>(task), first = t * work / tasks;
       int64_t tile = panels_inside ? first / panels : first % tiles;
@@ -175,8 +179,9 @@ class TiledConv final : public Conv {
       Positions at(*this, call);
       Panel weights(set_, *weights_, has_weights_at_top(kernel_));
       for (int64_t left = (t + 1) * work / tasks - first; left > 0; --left) {
-        at.move_to(tile * height + std::min(tile, higher), height + (tile < higher), panel);
-        multiply_tile(call, at, panel, weights.at(panel));
+        const int64_t position = tile * height + std::min(tile, higher);
+        at.move_to(position, std::min(height + (tile < higher), positions - position), panel);
+        multiply_tile(call, at, line, panel, weights.at(panel));
         if (panels_inside) {
           if (++panel == panels) panel = 0, ++tile;
         } else if (++tile == tiles) {
@@ -253,7 +258,8 @@ class TiledConv final : public Conv {
   // A division takes as long as the multiplications of a small tile, and mostly there is but one group.
   int64_t group_of(int64_t panel) const { return groups_ == 1 ? 0 : panel / panels_; }
 
-  void multiply_tile(const Call& call, const Positions& at, int64_t panel, const uint8_t* weights) const {
+  void multiply_tile(const Call& call, const Positions& at, int64_t line, int64_t panel,
+                     const uint8_t* weights) const {
     alignas(64) int32_t sums[kMostTileSums];
     const int64_t group = group_of(panel), lane = (panel - group * panels_) * kernel_.lanes;
     const int64_t channel = group * group_channels_ + lane;
@@ -265,6 +271,7 @@ class TiledConv final : public Conv {
     uint8_t* y = call.y + output * element_size_;
     Tile tile{at.rows_at, call.segments, steps_.segment_count, steps_.steps, weights, weights_->run_steps,
               weights + weights_->starts_at, sums};
+    tile.line = line;
     const bool finishes = kernel_.finishes && finish.is_tame && finish.kind != OutputKind::kNumbers;
     if (finishes && channels == kernel_.lanes) {
       tile.finish = &finish, tile.residual = residual, tile.y = y, tile.pitch = geometry_.out_channels;
@@ -305,12 +312,15 @@ double tile_cost(const TileKernel& kernel, const Layer& layer) {
     if (highest << (layer.weight_bits - 1) > kernel.most_product) return kImpossible;
   }
   if (kernel.encoding == Encoding::kDepthwise && !is_depthwise) return kImpossible;
+  const bool is_for_rows = g.groups == 1 && g.kernel_w == 3 && g.stride_w == 1 && g.dilation_w == 1;
+  if (kernel.along_rows && !is_for_rows) return kImpossible;
   const TileSteps steps(layer, kernel);
   const int64_t groups = steps.depthwise ? 1 : g.groups;
   const int64_t panels = groups * ceil_div(g.out_channels / groups, kernel.lanes);
   const int64_t codes = steps.segment_count * steps.steps * f.depth;
   const double per_panel = static_cast<double>(kernel.lanes * codes) / kernel.speed;
-  const double between_runs = f.is_table ? kRunCycles * static_cast<double>(steps.segment_count) : 0;
+  double between_runs = f.is_table ? kRunCycles * static_cast<double>(steps.segment_count) : 0;
+  if (kernel.along_rows) between_runs = kLineCycles;
   return static_cast<double>(panels) * (per_panel + between_runs);
 }
 

@@ -39,6 +39,26 @@ DQMQ_TEST(exact, planes_of_every_width) {
   }
 }
 
+// Rows of one line to three, and pictures of an odd number of them.
+DQMQ_TEST(exact, lines_of_every_remainder_of_channels) {
+  Random random(14);
+  for (int64_t w : {7, 8, 14, 16, 21, 24, 56}) {
+    for (int64_t out : {1, 16, 63, 64, 65, 128, 192}) {
+      for (int64_t in = 1; in <= 70; in += random.from(1, 5)) {
+        if (!drawn()) continue;
+        Case c;
+        set_planes(c, random);
+        Geometry& g = c.layer.geometry;
+        g.in_channels = in, g.out_channels = out;
+        g.kernel_h = random.from(1, 4), g.dilation_h = random.from(1, 2), g.stride_h = random.from(1, 2);
+        c.layer.output.kind = random.one_of(kKinds);
+        c.n = random.from(1, 2), c.h = random.from(3, 6), c.w = w;
+        run(c, random);
+      }
+    }
+  }
+}
+
 // Positions to two vectors of blocks plus one, in pictures of a few rows.
 DQMQ_TEST(exact, planes_of_every_size) {
   Random random(11);

@@ -14,6 +14,7 @@ constexpr int kWeightBits[] = {2, 4, 8};
 // Bits that `kernel` can take, drawn anew for every case.
 void suit(Layer& layer, const TileKernel& kernel, Random& random) {
   if (kernel.encoding == Encoding::kDepthwise) layer.geometry.groups = layer.geometry.in_channels;
+  if (kernel.along_rows) layer.geometry.kernel_w = 3, layer.geometry.pad_left = layer.geometry.pad_right = 1;
   do {
     layer.weight_bits = random.one_of(kWeightBits);
     set_range(layer, static_cast<int>(random.from(2, 8)), random.once_in(2));

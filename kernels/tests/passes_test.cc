@@ -101,7 +101,7 @@ DQMQ_TEST(passes, finish) {
 }
 
 // A kernel's tile with every buffer as long as tile.h says, and no longer.
-void run_tile(const TileKernel& kernel, const Layer& layer, int rows, Side side, Random& random) {
+void run_tile(const TileKernel& kernel, const Layer& layer, int rows, int64_t line, Side side, Random& random) {
   const Geometry& g = layer.geometry;
   const TileSteps steps(layer, kernel);
   const EncodingFacts f = facts(kernel.encoding);
@@ -118,8 +118,10 @@ void run_tile(const TileKernel& kernel, const Layer& layer, int rows, Side side,
   const auto packed = pack_tiles(layer, kernel, steps, unpack_codes(layer));
   const Guarded panel(std::vector<uint8_t>(packed->data(), packed->data() + packed->panel_bytes), side);
   const Guarded sums(static_cast<size_t>(rows * kernel.lanes) * 4, side);
-  kernel.run(rows, {positions, segments.data(), steps.segment_count, steps.steps, panel.data(), packed->run_steps,
-                    panel.data() + packed->starts_at, reinterpret_cast<int32_t*>(sums.data())});
+  Tile tile{positions, segments.data(), steps.segment_count, steps.steps, panel.data(), packed->run_steps,
+            panel.data() + packed->starts_at, reinterpret_cast<int32_t*>(sums.data())};
+  tile.line = line;
+  kernel.run(rows, tile);
 }
 
 // Of every set, the inverse of what packing does.
@@ -158,11 +160,15 @@ DQMQ_TEST(passes, tiles) {
           g.in_channels = g.out_channels = channels;
           if (kernel.encoding == Encoding::kDepthwise) g.groups = ++g.in_channels, g.out_channels = g.groups;
           g.kernel_h = random.from(1, 3), g.kernel_w = random.from(1, 3), g.dilation_w = random.from(1, 2);
+          if (kernel.along_rows) g.kernel_w = 3, g.dilation_w = 1;
           c.layer.weight_bits = 2;
           set_range(c.layer, 2, false);
           fill(c, random);
           now_case(describe(c));
-          for (Side side : kSides) run_tile(kernel, c.layer, rows, side, random);
+          for (int64_t line : {1, 7, 8}) {
+            if (line > 1 && (!kernel.along_rows || rows % line != 0)) continue;
+            for (Side side : kSides) run_tile(kernel, c.layer, rows, line, side, random);
+          }
         }
       }
     }

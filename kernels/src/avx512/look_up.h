@@ -39,6 +39,34 @@ inline __attribute__((always_inline)) void add_four(__m512i& a, __m512i& b, __m5
       : [first] "v"(first), [second] "v"(second), [w0] "v"(w0), [w1] "v"(w1));
 }
 
+// a += row[w0], b += row[w1], c += row[w2].
+inline __attribute__((always_inline)) void add_three(__m512i& a, __m512i& b, __m512i& c, __m512i row, __m512i w0,
+                                                     __m512i w1, __m512i w2) {
+  __m512i found_a, found_b, found_c;
+  asm("vpermb %[row], %[w0], %[fa]\n\t"
+      "vpermb %[row], %[w1], %[fb]\n\t"
+      "vpermb %[row], %[w2], %[fc]\n\t"
+      "vpaddb %[fa], %[a], %[a]\n\t"
+      "vpaddb %[fb], %[b], %[b]\n\t"
+      "vpaddb %[fc], %[c], %[c]"
+      : [a] "+v"(a), [b] "+v"(b), [c] "+v"(c), [fa] "=&v"(found_a), [fb] "=&v"(found_b), [fc] "=&v"(found_c)
+      : [row] "v"(row), [w0] "v"(w0), [w1] "v"(w1), [w2] "v"(w2));
+}
+
+// sum += row0[w0] + row1[w1] + row2[w2].
+inline __attribute__((always_inline)) void add_rows(__m512i& sum, __m512i row0, __m512i row1, __m512i row2, __m512i w0,
+                                                     __m512i w1, __m512i w2) {
+  __m512i f0, f1, f2;
+  asm("vpermb %[r0], %[w0], %[f0]\n\t"
+      "vpermb %[r1], %[w1], %[f1]\n\t"
+      "vpermb %[r2], %[w2], %[f2]\n\t"
+      "vpaddb %[f0], %[sum], %[sum]\n\t"
+      "vpaddb %[f1], %[sum], %[sum]\n\t"
+      "vpaddb %[f2], %[sum], %[sum]"
+      : [sum] "+v"(sum), [f0] "=&v"(f0), [f1] "=&v"(f1), [f2] "=&v"(f2)
+      : [r0] "v"(row0), [r1] "v"(row1), [r2] "v"(row2), [w0] "v"(w0), [w1] "v"(w1), [w2] "v"(w2));
+}
+
 // Four 16-bit offsets at x + at: the first two to t1 and t2, the others to the lower half of t0.
 #define DQMQ_OFFSETS                   \
   "movq %[x], %[t0]\n\t"               \

@@ -16,4 +16,7 @@ void dot(int count, const Tile& tile);
 template <int vectors, int rows>
 void table(int count, const Tile& tile);
 
+// 64 channels, up to 16 positions of kernels three pixels wide with stride 1: see TileKernel::along_rows.
+void row_table(int count, const Tile& tile);
+
 }  // namespace dqmq::avx512

@@ -46,7 +46,11 @@ class Widening {
     for (int i = 0; i < count; ++i) {
       Words sums = collected_ ? wide_[i] : Words{_mm512_setzero_si512(), _mm512_setzero_si512()};
 #pragma GCC unroll 8
-      for (int run = 0; run < kMostHeld; ++run) add(sums, bytes_[run][i]);
+      for (int run = 0; run < kMostHeld; ++run) {
+        __m512i bytes = bytes_[run][i];
+        asm("" : "+v"(bytes));  // loaded once: GCC 12 would read it again for the shift
+        add(sums, bytes);
+      }
       wide_[i] = sums;
     }
     held_ = 0, collected_ = true;

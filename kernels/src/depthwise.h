@@ -25,7 +25,7 @@ struct DepthwiseRow {
   const uint8_t* padding;     // a pixel of the block, for what is outside
   int64_t width, pixel;       // columns of the rows, bytes from one to the next
   int64_t first_column;       // of the first output position: -pad_left
-  int64_t row_groups, kernel_w, stride_w, dilation_w, out_w;
+  int64_t kernel_h, row_groups, kernel_w, stride_w, dilation_w, out_w;
   uint8_t x_min, x_max;
   const uint8_t* weights;     // [row_groups][kernel_w][lanes][kRowGroup], at the top of their bytes: sums need no shift
   int channels;               // of the block, at most its lanes

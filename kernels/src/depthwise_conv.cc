@@ -70,7 +70,7 @@ class DepthwiseConv final : public Conv {
     const Geometry& g = geometry_;
     DepthwiseRow row{};
     row.width = x.w, row.pixel = g.in_channels, row.first_column = -g.pad_left;
-    row.row_groups = row_groups_, row.kernel_w = g.kernel_w, row.stride_w = g.stride_w, row.dilation_w = g.dilation_w;
+    row.kernel_h = g.kernel_h, row.row_groups = row_groups_, row.kernel_w = g.kernel_w, row.stride_w = g.stride_w, row.dilation_w = g.dilation_w;
     row.out_w = g.out_w(x.w), row.x_min = x_min_, row.x_max = x_max_;
     const uint8_t* inputs[kMostRowGroups * kRowGroup];
     for (int64_t i = 0; i < row_groups_ * kRowGroup; ++i) {

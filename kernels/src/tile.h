@@ -71,6 +71,12 @@ struct Tile {
 
   // Kernels `along_rows`: positions are lines of so many neighbours, whole ones; 1: they lie anyhow.
   int64_t line = 1;
+
+  // Strips only: the first of the positions, bytes from one to the next, and channels of the panel. They may be fewer
+  // than lanes where pitch is as many.
+  const uint8_t* x = nullptr;
+  int64_t step = 0;
+  int channels = 0;
 };
 
 // Of a kernel whose sums never saturate: its products are added up in 32 bits.
@@ -92,6 +98,8 @@ struct TileKernel {
   // For kernels three pixels wide with stride 1, one group and no dilation: the three steps of a unit of channels
   // follow each other, so that a row of the table serves the three positions that see a pixel, and runs are whole threes.
   bool along_rows = false;
+  // The same for any number of positions at even distances, which it finishes; null: none.
+  void (*strip)(int64_t count, const Tile& tile) = nullptr;
 };
 
 constexpr bool has_weights_at_top(const TileKernel& kernel) {

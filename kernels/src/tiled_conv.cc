@@ -24,6 +24,10 @@ constexpr double kRunCycles = 16;
 // The same for tiles along rows, above what it costs planes, with which alone they compete.
 constexpr double kLineCycles = 6;
 constexpr int64_t kTaskBytes = 1 << 14;
+// Rows of the output that are worth strips of their own: in shorter ones tiles of odd heights lose more.
+constexpr int64_t kShortestLine = 24;
+// What several panels read and write of a strip before it is left.
+constexpr int64_t kStripBytes = 512 << 10;
 // As many lie in a call itself, without memory of their own.
 constexpr int64_t kFewSegments = 16;
 
@@ -55,6 +59,9 @@ class TiledConv final : public Conv {
     const bool ends_on_a_step = !steps_.depthwise && steps_.codes % f.depth == 0;
     reads_in_place_ = kernel.encoding == Encoding::kBytes && !pads && layer.x_min == 0 && layer.x_max == 255 &&
                       ends_on_a_step;
+    is_even_ = compact_ && (!reads_in_place_ || (g.stride_h == 1 && g.stride_w == 1));
+    const bool fits_lanes = group_channels_ % kernel.lanes == 0 || (groups_ == 1 && panels_ == 1);
+    strips_ = fits_lanes && kernel.strip != nullptr && finishes_itself(finishes_[0]);
     halo_.resize(static_cast<size_t>(encoder_.pixel_bytes()));
     const std::vector<uint8_t> zeros(static_cast<size_t>(g.in_channels), layer.x_zero_point);
     // padding counts as the zero point, whatever the range of codes is; tables have rows up to x_min + 3
@@ -170,6 +177,7 @@ class TiledConv final : public Conv {
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
     const int64_t tasks = tasks_for(macs, work);
     const bool panels_inside = !weights_->is_halved && panels * weights_->panel_bytes <= kCachedWeights;
+    if (in_strips(call)) return multiply_strips(call, parallel, macs, panels_inside);
     // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted; but lines are whole
     const int64_t height = line > 1 ? most : positions / tiles, higher = line > 1 ? 0 : positions % tiles;
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
@@ -189,6 +197,72 @@ class TiledConv final : public Conv {
         }
       }
     });
+  }
+
+  // Positions of a strip at most: all, or where they are no neighbours in the encoded input a row of the output.
+  int64_t strip_line(const Call& call) const {
+    return is_even_ ? call.images * call.out_h * call.out_w : call.out_w;
+  }
+
+  bool in_strips(const Call& call) const {
+    return strips_ && (is_even_ || (group_channels_ % kernel_.lanes == 0 && call.out_w >= kShortestLine));
+  }
+
+  // The same in strips.
+  void multiply_strips(const Call& call, const Parallel& parallel, int64_t macs, bool panels_inside) const {
+    const int64_t line = strip_line(call), in_line = ceil_div(line, kernel_.rows);
+    const int64_t positions = call.images * call.out_h * call.out_w, tiles = positions / line * in_line;
+    const int64_t height = line / in_line, higher = line % in_line;
+    const auto start = [&](int64_t tile) {
+      const int64_t at = tile % in_line;
+      return tile / in_line * line + at * height + std::min(at, higher);
+    };
+    const int64_t panels = groups_ * panels_, pixel = encoder_.pixel_bytes() + geometry_.out_channels;
+    // several panels go over some positions each, which stay in the second-level cache, unless nearly all of them do
+    if (panels_inside && positions * pixel > 2 * kStripBytes) {
+      const int64_t some = std::max<int64_t>(1, kStripBytes / (pixel * kernel_.rows));
+      const int64_t tasks = tasks_for(macs, tiles);
+      return parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
+        const int64_t t = static_cast<int64_t>(task), last = (t + 1) * tiles / tasks;
+        Panel weights(set_, *weights_, has_weights_at_top(kernel_));
+        for (int64_t tile = t * tiles / tasks; tile < last; tile += some) {
+          const int64_t from = start(tile), to = start(std::min(tile + some, last));
+          for (int64_t panel = 0; panel < panels; ++panel) multiply_some(call, from, to, panel, weights.at(panel));
+        }
+      });
+    }
+    const int64_t work = tiles * panels, tasks = tasks_for(macs, work);
+    parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
+      const int64_t t = static_cast<int64_t>(task), last = (t + 1) * work / tasks;
+      Panel weights(set_, *weights_, has_weights_at_top(kernel_));
+      for (int64_t at = t * work / tasks; at < last;) {
+        const int64_t panel = at / tiles, tile = at % tiles, end = std::min(tiles, tile + last - at);
+        multiply_some(call, start(tile), start(end), panel, weights.at(panel));
+        at += end - tile;
+      }
+    });
+  }
+
+  // A strip for each line that the positions from `from` to `to` are on.
+  void multiply_some(const Call& call, int64_t from, int64_t to, int64_t panel, const uint8_t* weights) const {
+    const int64_t group = group_of(panel), lane = (panel - group * panels_) * kernel_.lanes;
+    const int64_t pixel = encoder_.pixel_bytes(), line = strip_line(call);
+    Tile tile{nullptr, call.segments, steps_.segment_count, steps_.steps, weights, 0, nullptr, nullptr};
+    tile.finish = &finishes_[static_cast<size_t>(panel)];
+    tile.pitch = geometry_.out_channels, tile.step = call.step_w * pixel;
+    tile.channels = static_cast<int>(std::min<int64_t>(kernel_.lanes, group_channels_ - lane));
+    while (from < to) {
+      const int64_t row = from / line, image = row / call.out_h, end = std::min(to, (row + 1) * line);
+      const int64_t input_row = image * call.encoded_h + (row - image * call.out_h) * call.step_h;
+      tile.x = call.encoded + input_row * call.encoded_w * pixel + group * group_bytes_;
+      tile.x += (from - row * line) * tile.step;
+      const int64_t position = call.first_image * call.out_h * call.out_w + from;
+      const int64_t output = position * geometry_.out_channels + group * group_channels_ + lane;
+      tile.residual = call.residual ? call.residual + output : nullptr;
+      tile.y = call.y + output;
+      kernel_.strip(end - from, tile);
+      from = end;
+    }
   }
 
   // Where a tile's rows start in the encoded input. Panels of the same tile share them, and the next tile goes on where
@@ -272,14 +346,17 @@ class TiledConv final : public Conv {
     Tile tile{at.rows_at, call.segments, steps_.segment_count, steps_.steps, weights, weights_->run_steps,
               weights + weights_->starts_at, sums};
     tile.line = line;
-    const bool finishes = kernel_.finishes && finish.is_tame && finish.kind != OutputKind::kNumbers;
-    if (finishes && channels == kernel_.lanes) {
+    if (finishes_itself(finish) && channels == kernel_.lanes) {
       tile.finish = &finish, tile.residual = residual, tile.y = y, tile.pitch = geometry_.out_channels;
       kernel_.run(at.rows, tile);
       return;
     }
     kernel_.run(at.rows, tile);
     set_.finish(finish, sums, kernel_.lanes, at.rows, channels, residual, y, geometry_.out_channels);
+  }
+
+  bool finishes_itself(const Finish& finish) const {
+    return kernel_.finishes && finish.is_tame && finish.kind != OutputKind::kNumbers;
   }
 
   const KernelSet& set_;
@@ -290,6 +367,8 @@ class TiledConv final : public Conv {
   Encoder encoder_{};
   int64_t groups_ = 1, group_channels_ = 1, group_bytes_ = 0, panels_ = 1;
   bool compact_ = false, reads_in_place_ = false;
+  bool is_even_ = false;  // positions are as far from each other in the encoded input everywhere
+  bool strips_ = false;
   std::shared_ptr<const Packed> weights_;
   Constants constants_;
   std::vector<Finish> finishes_;  // of each panel

@@ -31,6 +31,7 @@ void draw(Row& r, const DepthwiseKernel& kernel, int left, Side side, Random& ra
   r.kernel_h = static_cast<int>(random.from(1, kMostRowGroups * kRowGroup));
   DepthwiseRow& row = r.row;
   row.channels = channels;
+  row.kernel_h = r.kernel_h;
   row.row_groups = (r.kernel_h + kRowGroup - 1) / kRowGroup;
   row.kernel_w = random.once_in(2) ? 3 : random.from(1, 7), row.stride_w = random.from(1, 3);
   row.dilation_w = random.once_in(4) ? random.from(2, 3) : 1;

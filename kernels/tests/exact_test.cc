@@ -14,7 +14,10 @@ constexpr int kWeightBits[] = {2, 4, 8};
 // Bits that `kernel` can take, drawn anew for every case.
 void suit(Layer& layer, const TileKernel& kernel, Random& random) {
   if (kernel.encoding == Encoding::kDepthwise) layer.geometry.groups = layer.geometry.in_channels;
-  if (kernel.along_rows) layer.geometry.kernel_w = 3, layer.geometry.pad_left = layer.geometry.pad_right = 1;
+  if (kernel.along_rows) {
+    Geometry& g = layer.geometry;
+    g.kernel_w = 3, g.stride_w = g.dilation_w = g.groups = 1, g.pad_left = g.pad_right = 1;
+  }
   do {
     layer.weight_bits = random.one_of(kWeightBits);
     set_range(layer, static_cast<int>(random.from(2, 8)), random.once_in(2));
@@ -38,6 +41,46 @@ void expect_all_equal_at_any_bits(Case& c, Random& random) {
 
 void set_pads(Geometry& g, int64_t top, int64_t left, int64_t bottom, int64_t right) {
   g.pad_top = top, g.pad_left = left, g.pad_bottom = bottom, g.pad_right = right;
+}
+
+// Wide pictures of several rows, which kernels may take in strips.
+DQMQ_TEST(exact, rows_of_many_tiles) {
+  Random random(14);
+  each_kernel([&](const KernelSet& set, const TileKernel& kernel) {
+    const bool is_depthwise = kernel.encoding == Encoding::kDepthwise;
+    for (int64_t w = 20; w <= 80; ++w) {
+      if (!drawn()) continue;
+      Case c;
+      Geometry& g = c.layer.geometry;
+      g.groups = random.once_in(4) && !is_depthwise ? 2 : 1;
+      const bool is_full = random.once_in(2);
+      g.out_channels = g.groups * (is_full ? kernel.lanes * random.from(1, 2) : random.from(2, 2 * kernel.lanes));
+      g.in_channels = is_depthwise ? g.out_channels : g.groups * random.from(1, 9);
+      g.kernel_w = random.from(1, 3), g.kernel_h = random.once_in(2) ? g.kernel_w : 1;
+      g.stride_w = random.from(1, 2), g.stride_h = random.from(1, 2);
+      if (random.once_in(2)) set_pads(g, g.kernel_h / 2, g.kernel_w / 2, g.kernel_h / 2, g.kernel_w / 2);
+      c.n = random.from(1, 2), c.h = random.from(3, 5), c.w = w;
+      c.layer.output.kind = random.one_of(kKinds);
+      suit(c.layer, kernel, random);
+      fill(c, random);
+      expect_equal(c, set, kernel);
+    }
+  });
+}
+
+// So many positions that panels take them in pieces.
+DQMQ_TEST(exact, pictures_beyond_a_cache) {
+  Random random(15);
+  for (int64_t out : {24, 48, 192, 320}) {
+    if (!drawn()) continue;
+    Case c;
+    Geometry& g = c.layer.geometry;
+    g.in_channels = random.from(1, 6), g.out_channels = out;
+    c.h = 2300000 / (out + g.in_channels) / 100, c.w = 100;
+    c.layer.output.kind = random.once_in(2) ? OutputKind::kCodes : OutputKind::kResidual;
+    fill(c, random);
+    expect_all_equal(c);
+  }
 }
 
 DQMQ_TEST(exact, positions_and_channels_up_to_two_tiles_plus_one) {

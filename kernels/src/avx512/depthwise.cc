@@ -31,8 +31,9 @@ alignas(64) constexpr uint8_t kOfTwoRows[64] = {0,  32, 64, 96,  1,  33, 65, 97,
                                                 12, 44, 76, 108, 13, 45, 77, 109, 14, 46, 78, 110, 15, 47, 79, 111};
 
 // How a block reads rows 4 * group to 4 * group + 3 of its kernel. Rows and columns outside are all padding; there are
-// no branches, since at narrow pictures every second one would be guessed wrong.
-template <int vectors, bool clamps>
+// no branches, since at narrow pictures every second one would be guessed wrong. What is in a row beyond `rows` does not
+// matter: its weights are zero.
+template <int vectors, bool clamps, int rows>
 struct Reader {
   Reader(const DepthwiseRow& row, int64_t group)
       : padding(row.padding), width(row.width), pixel(row.pixel),
@@ -42,8 +43,7 @@ struct Reader {
 #pragma GCC unroll 4
     for (int i = 0; i < kRowGroup; ++i) {
       const int64_t at = group * kRowGroup + i;
-      offsets[i] = row.rows[at] - padding, inside[i] = row.inside[at];
-      bases[i] = padding + (offsets[i] & inside[i]);
+      offsets[i] = row.rows[at] - padding, inside[i] = row.inside[at], steps[i] = pixel & inside[i];
     }
   }
 
@@ -60,28 +60,28 @@ struct Reader {
   inline __attribute__((always_inline)) Column<vectors> column(int64_t at) const {
     const uint8_t* from[kRowGroup];
 #pragma GCC unroll 4
-    for (int i = 0; i < kRowGroup; ++i) from[i] = at_column(at, i);
+    for (int i = 0; i < rows; ++i) from[i] = at_column(at, i);
     return column(from);
   }
 
-  // Two neighbours that are both within the picture.
-  inline __attribute__((always_inline)) void columns_within(int64_t at, Column<vectors> (&out)[2]) const {
-    const uint8_t *from[kRowGroup], *next[kRowGroup];
-    const int64_t first = at * pixel;
+  // Two neighbours that are both within the picture, rows of the first at `from`, which moves on behind the second.
+  inline __attribute__((always_inline)) void two_columns(const uint8_t* (&from)[kRowGroup],
+                                                         Column<vectors> (&out)[2]) const {
+    const uint8_t* next[kRowGroup];
+    out[0] = column(from);
 #pragma GCC unroll 4
-    for (int i = 0; i < kRowGroup; ++i) {
-      from[i] = bases[i] + (first & inside[i]);
-      next[i] = from[i] + (pixel & inside[i]);
-    }
-    out[0] = column(from), out[1] = column(next);
+    for (int i = 0; i < rows; ++i) next[i] = from[i] + steps[i];
+    out[1] = column(next);
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; ++i) from[i] += 2 * steps[i];
   }
 
   inline __attribute__((always_inline)) Column<vectors> column(const uint8_t* const (&from)[kRowGroup]) const {
     Column<vectors> out;
     if constexpr (vectors == 4) {
-      __m512i r[kRowGroup];
+      __m512i r[kRowGroup] = {};
 #pragma GCC unroll 4
-      for (int i = 0; i < kRowGroup; ++i) r[i] = clamped(_mm512_loadu_si512(from[i]));
+      for (int i = 0; i < rows; ++i) r[i] = clamped(_mm512_loadu_si512(from[i]));
       const __m512i ab_low = _mm512_unpacklo_epi8(r[0], r[1]), ab_high = _mm512_unpackhi_epi8(r[0], r[1]);
       const __m512i cd_low = _mm512_unpacklo_epi8(r[2], r[3]), cd_high = _mm512_unpackhi_epi8(r[2], r[3]);
       out.v[0] = _mm512_unpacklo_epi16(ab_low, cd_low), out.v[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
@@ -89,29 +89,32 @@ struct Reader {
     } else if constexpr (vectors == 2) {
       const auto half = [&](int i) { return _mm256_maskz_loadu_epi8(static_cast<__mmask32>(mask), from[i]); };
       const __m512i ab = clamped(_mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(1), 1));
-      const __m512i cd = clamped(_mm512_inserti64x4(_mm512_castsi256_si512(half(2)), half(3), 1));
+      const __m512i c = _mm512_castsi256_si512(half(2));
+      const __m512i cd = clamped(rows < 4 ? c : _mm512_inserti64x4(c, half(3), 1));
       const __m512i first = _mm512_load_si512(kOfTwoRows), second = _mm512_add_epi8(first, _mm512_set1_epi8(16));
       out.v[0] = _mm512_permutex2var_epi8(ab, first, cd), out.v[1] = _mm512_permutex2var_epi8(ab, second, cd);
     } else {
       const auto quarter = [&](int i) { return _mm_maskz_loadu_epi8(static_cast<__mmask16>(mask), from[i]); };
       __m512i abcd = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(0)), quarter(1), 1);
-      abcd = _mm512_inserti32x4(_mm512_inserti32x4(abcd, quarter(2), 2), quarter(3), 3);
+      abcd = _mm512_inserti32x4(abcd, quarter(2), 2);
+      if constexpr (rows == 4) abcd = _mm512_inserti32x4(abcd, quarter(3), 3);
       out.v[0] = _mm512_permutexvar_epi8(_mm512_load_si512(kOfOneRow), clamped(abcd));
     }
     return out;
   }
 
   // copies, which stores to y cannot change
-  const uint8_t *padding, *bases[kRowGroup];
-  int64_t width, pixel, offsets[kRowGroup], inside[kRowGroup];
+  const uint8_t* padding;
+  int64_t width, pixel, offsets[kRowGroup], inside[kRowGroup], steps[kRowGroup];
   __m512i lowest, highest;
   __mmask64 mask;
 };
 
 // From sums of a position to its outputs.
-template <int lane_vectors, typename Requantizing>
+template <int lane_vectors, OutputKind kind, typename Requantizing>
 struct Writer {
   static constexpr int vectors = lane_vectors;
+  static constexpr bool writes_codes = kind != OutputKind::kNumbers;
 
   Writer(const Finish& f, const Requantizing& requantize, int channels, const uint8_t* residual, void* y, int64_t pitch)
       : finish(f), requantize(requantize), residual(residual), y(y), pitch(pitch),
@@ -124,7 +127,7 @@ struct Writer {
   template <int count>
   inline __attribute__((always_inline)) void write(int64_t position, int64_t end,
                                                    const __m512i (&sums)[count][vectors]) const {
-    if (finish.kind == OutputKind::kNumbers) {
+    if constexpr (!writes_codes) {
       for (int p = 0; p < count && position + p < end; ++p) write_numbers(position + p, sums[p]);
       return;
     }
@@ -144,7 +147,7 @@ struct Writer {
       if constexpr (vectors < 4) {
         codes = in_order(codes);
       }
-      if (finish.kind == OutputKind::kResidual) {
+      if constexpr (kind == OutputKind::kResidual) {
         codes = requantize.with_residual(codes, _mm512_maskz_loadu_epi8(mask, residual + (position + p) * pitch));
       }
       store(static_cast<uint8_t*>(y) + (position + p) * pitch, codes);
@@ -183,25 +186,30 @@ struct Writer {
   __mmask64 mask;
 };
 
-// Kernels up to 4 x 3 at a stride of 1 or 2: columns stay in registers from position to position, and weights serve
+// Kernels up to 3 x 3 at a stride of 1 or 2: columns stay in registers from position to position, and weights serve
 // several positions at a time.
 template <bool clamps, int stride, typename Writing>
 void slide(const DepthwiseRow& row, const Writing& writer) {
   constexpr int vectors = Writing::vectors;
   constexpr int positions = 3 - stride, columns = stride * (positions - 1) + 3;
-  const Reader<vectors, clamps> reader(row, 0);
+  const Reader<vectors, clamps, 3> reader(row, 0);
   const int64_t out_w = row.out_w, first_column = row.first_column;
   const uint8_t* const all_weights = row.weights;
   Column<vectors> c[columns];
 #pragma GCC unroll 2
   for (int i = 0; i < 3 - stride; ++i) c[i] = reader.column(first_column + i);
-  for (int64_t position = 0; position < out_w; position += positions) {
-    const int64_t at = first_column + position * stride + 3 - stride;
+  const uint8_t* from[kRowGroup];
+  int64_t at = first_column + 3 - stride;
+#pragma GCC unroll 4
+  for (int i = 0; i < 3; ++i) from[i] = row.padding + (reader.offsets[i] & reader.inside[i]) + at * reader.steps[i];
+  for (int64_t position = 0; position < out_w; position += positions, at += 2) {
     Column<vectors> fresh[2];
-    if (at >= 0 && at + 1 < row.width) {
-      reader.columns_within(at, fresh);
+    if (at >= 0 && at + 1 < reader.width) {
+      reader.two_columns(from, fresh);
     } else {
       fresh[0] = reader.column(at), fresh[1] = reader.column(at + 1);
+#pragma GCC unroll 4
+      for (int i = 0; i < 3; ++i) from[i] += 2 * reader.steps[i];
     }
     c[columns - 2] = fresh[0], c[columns - 1] = fresh[1];
     __m512i sums[positions][vectors];
@@ -234,7 +242,7 @@ void walk(const DepthwiseRow& row, const Writing& writer) {
     for (int v = 0; v < vectors; ++v) sums[0][v] = writer.start(v);
     const uint8_t* weights = row.weights;
     for (int64_t group = 0; group < row.row_groups; ++group) {
-      const Reader<vectors, clamps> reader(row, group);
+      const Reader<vectors, clamps, kRowGroup> reader(row, group);
       for (int64_t k = 0; k < row.kernel_w; ++k, weights += 64 * vectors) {
         const int64_t at = row.first_column + position * row.stride_w + k * row.dilation_w;
         const Column<vectors> column = reader.column(at);
@@ -250,22 +258,36 @@ void walk(const DepthwiseRow& row, const Writing& writer) {
 
 template <bool clamps, typename Writing>
 void run_clamped(const DepthwiseRow& row, const Writing& writer) {
-  const bool slides = row.kernel_w == 3 && row.dilation_w == 1 && row.row_groups == 1;
-  if (slides && row.stride_w == 1) return slide<clamps, 1>(row, writer);
-  if (slides && row.stride_w == 2) return slide<clamps, 2>(row, writer);
+  if constexpr (Writing::writes_codes) {
+    const bool slides = row.kernel_w == 3 && row.dilation_w == 1 && row.kernel_h <= 3;
+    if (slides && row.stride_w == 1) return slide<clamps, 1>(row, writer);
+    if (slides && row.stride_w == 2) return slide<clamps, 2>(row, writer);
+  }
   walk<clamps>(row, writer);
 }
 
+template <OutputKind kind>
+struct Kind {
+  static constexpr OutputKind value = kind;
+};
+
 template <int vectors>
 void run_block(const DepthwiseRow& row, const Finish& f, const uint8_t* residual, void* y, int64_t pitch) {
-  requantize_by(f, [&](const auto& requantize) {
-    const Writer<vectors, std::decay_t<decltype(requantize)>> writer(f, requantize, row.channels, residual, y, pitch);
-    if (row.x_min > 0 || row.x_max < 255) {
-      run_clamped<true>(row, writer);
-    } else {
-      run_clamped<false>(row, writer);
+  const auto run_with = [&](const auto& requantize) {
+    using Requantizing = std::decay_t<decltype(requantize)>;
+    const auto write = [&](const auto& writer) {
+      row.x_min > 0 || row.x_max < 255 ? run_clamped<true>(row, writer) : run_clamped<false>(row, writer);
+    };
+    const auto run_kind = [&](auto kind) {
+      write(Writer<vectors, decltype(kind)::value, Requantizing>(f, requantize, row.channels, residual, y, pitch));
+    };
+    switch (f.kind) {
+      case OutputKind::kCodes: return run_kind(Kind<OutputKind::kCodes>());
+      case OutputKind::kResidual: return run_kind(Kind<OutputKind::kResidual>());
+      case OutputKind::kNumbers: return run_kind(Kind<OutputKind::kNumbers>());
     }
-  });
+  };
+  f.is_tame ? run_with(Requantize<true, false>(f)) : run_with(Requantize<false, false>(f));
 }
 
 void run(const DepthwiseRow& row, int lanes, const Finish& f, const uint8_t* residual, void* y, int64_t pitch) {

@@ -7,12 +7,16 @@
 namespace dqmq::avx512 {
 namespace {
 
-__mmask64 first(int64_t bytes) { return bytes >= 64 ? ~0ull : (1ull << bytes) - 1; }
-
 void copy_clamped(const uint8_t* x, int64_t bytes, __m512i lowest, __m512i highest, uint8_t* out) {
-  for (; bytes > 0; bytes -= 64, x += 64, out += 64) {
-    const __m512i codes = _mm512_maskz_loadu_epi8(first(bytes), x);
-    _mm512_mask_storeu_epi8(out, first(bytes), _mm512_min_epu8(_mm512_max_epu8(codes, lowest), highest));
+  const auto clamped = [&](__m512i codes) { return _mm512_min_epu8(_mm512_max_epu8(codes, lowest), highest); };
+  if (bytes < 64) {
+    const __mmask64 some = (1ull << bytes) - 1;
+    return _mm512_mask_storeu_epi8(out, some, clamped(_mm512_maskz_loadu_epi8(some, x)));
+  }
+  // the last vector goes over some of the one before it again: masked stores are slow
+  for (int64_t at = 0; at < bytes; at += 64) {
+    const int64_t from = at + 64 <= bytes ? at : bytes - 64;
+    _mm512_storeu_si512(out + from, clamped(_mm512_loadu_si512(x + from)));
   }
 }
 

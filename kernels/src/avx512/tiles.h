@@ -11,6 +11,8 @@ extern const uint8_t kLaneOrder[128];
 // `vectors` of 16 channels, up to `rows` positions.
 template <int vectors, int rows>
 void dot(int count, const Tile& tile);
+template <int vectors, int rows>
+void dot_strip(int64_t count, const Tile& strip);
 
 // `vectors` of 64 channels, up to `rows` positions.
 template <int vectors, int rows>

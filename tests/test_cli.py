@@ -153,22 +153,22 @@ def test_from_training_to_results_with_a_shrunk_picture(picture_folder: Path, tm
         assert summary["policy"] == {"--escalate": "escalate", "--no-escalate": "route"}[policy]
 
 
-def test_train_names_the_nearest_key_of_a_recipe(picture_folder: Path, tmp_path: Path) -> None:
-    """A misspelt setting is refused before any work."""
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--set", "train.epoch=3"), "did you mean 'epochs'"),
+        (("--device", "gpu"), "expected one of auto, cpu, cuda, got 'gpu'"),
+    ],
+)
+def test_train_refuses_what_it_does_not_know(
+    words: tuple[str, str], complaint: str, picture_folder: Path, tmp_path: Path
+) -> None:
+    """A misspelt setting or device is refused before any work."""
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(TINY_RECIPE)
-    result = run("train", recipe, "--data", picture_folder, "-o", tmp_path / "c.pt", "--set", "train.epoch=3")
+    result = run("train", recipe, "--data", picture_folder, "-o", tmp_path / "c.pt", *words)
     assert result.exit_code == 2
-    assert "did you mean 'epochs'" in error_line(result)
-
-
-def test_train_refuses_a_device_that_is_none(picture_folder: Path, tmp_path: Path) -> None:
-    """One line that says what there is."""
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(TINY_RECIPE)
-    result = run("train", recipe, "--data", picture_folder, "-o", tmp_path / "c.pt", "--device", "gpu")
-    assert result.exit_code == 2
-    assert "expected one of auto, cpu, cuda, got 'gpu'" in error_line(result)
+    assert complaint in error_line(result)
 
 
 def test_inspect_shows_a_bundle(tiny_bundle_path: Path) -> None:

@@ -139,7 +139,8 @@ class _Run:
             lacking = "C++ compiler" if self.device.type == "cpu" else "Triton"
             self._stage(f"training without torch.compile, which found no working {lacking}: expect slower steps")
         if recipe.train.bf16 and not trainer.bf16:
-            self._stage(f"training in float32, as this {self.device.type} does not multiply bfloat16 fast")
+            kind = "CPU" if self.device.type == "cpu" else "GPU"
+            self._stage(f"training in float32, as this {kind} does not multiply bfloat16; expect slower steps")
         while trainer.position.epoch < trainer.epochs:
             if trainer.position.epoch >= recipe.train.float_epochs and trainer.teacher is None:
                 trainer.enter_quantization(self._some_training_images(512))

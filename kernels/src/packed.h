@@ -24,7 +24,6 @@ class Packed {
 
   int64_t panel_bytes = 0;   // from one panel to the next, before they are halved
   int64_t run_steps = 0;     // see tile.h
-  int64_t starts_at = 0;     // bytes from the start of a panel to its `starts`
   bool is_halved = false;    // two 4-bit codes a byte: see tile_weights.h
 
  private:

@@ -30,7 +30,6 @@ struct PlanesTile {
   int64_t step_count;       // a multiple of kRunUnit
   int64_t run_steps;        // see tile.h; likewise
   const uint16_t* weights;  // [step_count / kRunUnit][kPlaneChannels][kRunUnit], byte offsets of table rows
-  const uint8_t* starts;    // [ceil(step_count / run_steps)][kPlaneChannels]
 };
 
 // Columns from bits: byte i of a column, i < count, is t0 | t1 << 2 | t2 << 4, where tk is the code of pixel

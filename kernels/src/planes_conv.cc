@@ -91,30 +91,24 @@ class PlanesConv final : public Conv {
     return last_map_;
   }
 
-  // [groups of channels] of row offsets, as PlanesTile wants them, with the starts of runs behind them.
+  // [groups of channels] of row offsets, as PlanesTile wants them.
   std::shared_ptr<Packed> pack(const Codes& codes) const {
     const Geometry& g = geometry_;
-    const int64_t run_steps = longest_run(codes), runs = ceil_div(step_count_, run_steps);
     const int64_t weight_bytes = ceil_div(step_count_ * kPlaneChannels * 2, 64) * 64;
-    auto packed = std::make_shared<Packed>(
-        static_cast<size_t>(channel_groups_ * (weight_bytes + ceil_div(runs * kPlaneChannels, 64) * 64)));
-    packed->run_steps = run_steps;
-    packed->starts_at = weight_bytes;
-    packed->panel_bytes = static_cast<int64_t>(packed->size()) / channel_groups_;
+    auto packed = std::make_shared<Packed>(static_cast<size_t>(channel_groups_ * weight_bytes));
+    packed->run_steps = longest_run(codes);
+    packed->panel_bytes = weight_bytes;
     for (int64_t channel = 0; channel < channel_groups_ * kPlaneChannels; ++channel) {
       uint8_t* panel = packed->data() + channel / kPlaneChannels * packed->panel_bytes;
       const int64_t lane = channel % kPlaneChannels;
       for (int64_t step = 0; step < step_count_; ++step) {
-        int row = 0, lowest = 0;
+        int row = 0;
         for (int i = 0; i < kDepth; ++i) {
           const int code = channel < g.out_channels ? code_of(codes, channel, step, i) : 0;
           row |= (code + 2) << (2 * i);
-          lowest += lowest_product(code);
         }
         const uint16_t offset = static_cast<uint16_t>(row * kernel_.table_row);
         std::memcpy(panel + ((step / kRunUnit * kPlaneChannels + lane) * kRunUnit + step % kRunUnit) * 2, &offset, 2);
-        uint8_t& start = panel[weight_bytes + step / run_steps * kPlaneChannels + lane];
-        start = static_cast<uint8_t>(start - lowest);
       }
     }
     return packed;
@@ -225,9 +219,7 @@ class PlanesConv final : public Conv {
     join(map, bits, first, positions, blocks, columns);
     for (int64_t group = 0; group < channel_groups_; ++group) {
       const uint8_t* weights = weights_->data() + group * weights_->panel_bytes;
-      kernel_.run({columns, step_count_, weights_->run_steps,
-                   reinterpret_cast<const uint16_t*>(weights), weights + weights_->starts_at},
-                  blocks, sums);
+      kernel_.run({columns, step_count_, weights_->run_steps, reinterpret_cast<const uint16_t*>(weights)}, blocks, sums);
       const int64_t channel = group * kPlaneChannels, at = first * geometry_.out_channels + channel;
       const int channels = static_cast<int>(std::min<int64_t>(kPlaneChannels, geometry_.out_channels - channel));
       kernel_.finish(finishes_[static_cast<size_t>(group)], sums, static_cast<int>(positions), channels,

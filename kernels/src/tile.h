@@ -7,8 +7,8 @@
 //     sums[r][c] = sum over segments s, steps t of  dot(step t at positions[r] + segments[s], weights[s][t][c])
 //
 // What a step is depends on the encoding; all sums are exact, modulo 2^32. Tables (table.h) divide each segment into runs
-// of `run_steps` steps, the last one maybe shorter; a lane's byte sum starts a run from its byte in `starts`, ends it
-// between 0 and 255, and is then added to the lane's result.
+// of `run_steps` steps, the last one maybe shorter; over a run a lane's byte sum stays within 255, and is then added to
+// the lane's result.
 //
 // Depthwise, every segment is one tap, and a lane reads a byte of its own; taps come in fours, the last four filled up
 // with weights of zero:
@@ -58,7 +58,6 @@ struct Tile {
   int64_t steps;                    // of each segment
   const uint8_t* weights;           // [segment_count][steps][lanes][lane_bytes], 64-byte aligned
   int64_t run_steps;                // tables only
-  const uint8_t* starts;            // [segment_count][ceil(steps / run_steps)][lanes], 64-byte aligned; tables only
   int32_t* sums;                    // [rows][lanes], 64-byte aligned
 
   // What a kernel that `finishes` turns sums into, if not null: codes, with or without a residual, of a tame finish and

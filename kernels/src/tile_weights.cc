@@ -109,18 +109,6 @@ void pack_dense(const Layer& layer, const TileKernel& kernel, const TileSteps& s
   }
 }
 
-// The lowest entry of each column of a table, and the range above it.
-struct Column {
-  int lowest = 0, range = 0;
-  explicit Column(int column = 0, int depth = 0) {
-    for (int i = 0; i < depth; ++i) {
-      const int code = (column >> 2 * i & 3) - 2;
-      lowest += lowest_product(code);
-      range += product_range(code);
-    }
-  }
-};
-
 // How segments divide into runs whose byte sums cannot overflow: the longest that all weights of the layer allow.
 class Runs {
  public:
@@ -128,7 +116,7 @@ class Runs {
       : lanes_(kernel.lanes), steps_(steps) {
     const EncodingFacts f = facts(kernel.encoding);
     if (!f.is_table) return;
-    for (int column = 0; column < 1 << (2 * f.depth); ++column) columns_[column] = Column(column, f.depth);
+    for (int column = 0; column < 1 << (2 * f.depth); ++column) highest_[column] = highest(column, f.depth);
     length = steps.steps;
     const int64_t least = kernel.along_rows ? 3 : 1, unit = kernel.along_rows ? 3 : kRunUnit;
     shorten(weights, panels, panel_bytes, least);  // at the shortest, 12 steps of three codes or 20 of two always fit
@@ -140,21 +128,17 @@ class Runs {
   }
 
   int64_t length = 0;
-  int64_t count() const { return length == 0 ? 0 : ceil_div(steps_.steps, length); }  // of a segment
-
-  // [segments][count][lanes] of a panel: minus the lowest sum of each run.
-  void starts(const uint8_t* weights, uint8_t* out) const {
-    for (int64_t segment = 0; segment < steps_.segment_count; ++segment, weights += steps_.steps * lanes_) {
-      for (int64_t step = 0; step < steps_.steps; ++step) {
-        uint8_t* run = out + (segment * count() + step / length) * lanes_;
-        for (int lane = 0; lane < lanes_; ++lane) {
-          run[lane] = static_cast<uint8_t>(run[lane] - columns_[weights[step * lanes_ + lane]].lowest);
-        }
-      }
-    }
-  }
 
  private:
+  int64_t count() const { return length == 0 ? 0 : ceil_div(steps_.steps, length); }  // of a segment
+
+  // The highest entry of a column of a table.
+  static int highest(int column, int depth) {
+    int entry = 0;
+    for (int i = 0; i < depth; ++i) entry += product_range((column >> 2 * i & 3) - 2);
+    return entry;
+  }
+
   // Until every segment fits. A segment that has is looked at again after that: runs that begin elsewhere may be too
   // long although they have become shorter.
   void shorten(const uint8_t* weights, int64_t panels, int64_t panel_bytes, int64_t by) {
@@ -170,13 +154,13 @@ class Runs {
   }
 
   bool fits(const uint8_t* segment) const {
-    std::vector<int> ranges(static_cast<size_t>(lanes_));
+    std::vector<int> sums(static_cast<size_t>(lanes_));
     for (int64_t step = 0; step < steps_.steps; ++step) {
-      if (step % length == 0) std::fill(ranges.begin(), ranges.end(), 0);
+      if (step % length == 0) std::fill(sums.begin(), sums.end(), 0);
       for (int lane = 0; lane < lanes_; ++lane) {
-        int& range = ranges[static_cast<size_t>(lane)];
-        range += columns_[segment[step * lanes_ + lane]].range;
-        if (range > 255) return false;
+        int& sum = sums[static_cast<size_t>(lane)];
+        sum += highest_[segment[step * lanes_ + lane]];
+        if (sum > 255) return false;
       }
     }
     return true;
@@ -184,7 +168,7 @@ class Runs {
 
   int lanes_;
   const TileSteps& steps_;
-  Column columns_[64];
+  int highest_[64] = {};
 };
 
 }  // namespace
@@ -240,7 +224,6 @@ std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel,
     pack_dense(layer, kernel, steps, weight_bytes, codes, weights.data());
   }
   const Runs runs(kernel, steps, weights.data(), panels, weight_bytes);
-  const int64_t start_bytes = f.is_table ? round_up(steps.segment_count * runs.count() * kernel.lanes) : 0;
   if (layer.weight_bits == 4 && !f.is_table && !steps.depthwise && panels * weight_bytes >= kHalved) {
     auto halved = std::make_shared<Packed>(static_cast<size_t>(panels * weight_bytes / 2));
     halved->panel_bytes = weight_bytes;
@@ -248,16 +231,10 @@ std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel,
     halve(weights.data(), panels * weight_bytes, has_weights_at_top(kernel), halved->data());
     return halved;
   }
-  auto packed = std::make_shared<Packed>(static_cast<size_t>(panels * (weight_bytes + start_bytes)));
-  packed->panel_bytes = weight_bytes + start_bytes;
+  auto packed = std::make_shared<Packed>(weights.size());
+  packed->panel_bytes = weight_bytes;
   packed->run_steps = runs.length;
-  packed->starts_at = weight_bytes;
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    const uint8_t* from = weights.data() + panel * weight_bytes;
-    uint8_t* to = packed->data() + panel * packed->panel_bytes;
-    std::copy(from, from + weight_bytes, to);
-    if (f.is_table) runs.starts(from, to + weight_bytes);
-  }
+  std::copy(weights.begin(), weights.end(), packed->data());
   return packed;
 }
 

@@ -32,8 +32,8 @@ struct TileSteps {
 // 32 go to the lower halves of 32 bytes, the others to the upper ones.
 void halve(const uint8_t* bytes, int64_t count, bool at_top, uint8_t* halves);
 
-// Panels of weights, [groups][panels] of [segments][steps][lanes][lane_bytes] (depthwise [taps / 4][lanes][4]), in tables
-// with the starts of runs behind them. Large layers of 4 bits are halved.
+// Panels of weights, [groups][panels] of [segments][steps][lanes][lane_bytes] (depthwise [taps / 4][lanes][4]). Large
+// layers of 4 bits are halved.
 std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
                                    const Codes& codes);
 

@@ -247,7 +247,7 @@ class TiledConv final : public Conv {
   void multiply_some(const Call& call, int64_t from, int64_t to, int64_t panel, const uint8_t* weights) const {
     const int64_t group = group_of(panel), lane = (panel - group * panels_) * kernel_.lanes;
     const int64_t pixel = encoder_.pixel_bytes(), line = strip_line(call);
-    Tile tile{nullptr, call.segments, steps_.segment_count, steps_.steps, weights, 0, nullptr, nullptr};
+    Tile tile{nullptr, call.segments, steps_.segment_count, steps_.steps, weights, 0, nullptr};
     tile.finish = &finishes_[static_cast<size_t>(panel)];
     tile.pitch = geometry_.out_channels, tile.step = call.step_w * pixel;
     tile.channels = static_cast<int>(std::min<int64_t>(kernel_.lanes, group_channels_ - lane));
@@ -343,8 +343,7 @@ class TiledConv final : public Conv {
     const Finish& finish = finishes_[static_cast<size_t>(panel)];
     const uint8_t* residual = call.residual ? call.residual + output : nullptr;
     uint8_t* y = call.y + output * element_size_;
-    Tile tile{at.rows_at, call.segments, steps_.segment_count, steps_.steps, weights, weights_->run_steps,
-              weights + weights_->starts_at, sums};
+    Tile tile{at.rows_at, call.segments, steps_.segment_count, steps_.steps, weights, weights_->run_steps, sums};
     tile.line = line;
     if (finishes_itself(finish) && channels == kernel_.lanes) {
       tile.finish = &finish, tile.residual = residual, tile.y = y, tile.pitch = geometry_.out_channels;

@@ -119,7 +119,7 @@ void run_tile(const TileKernel& kernel, const Layer& layer, int rows, int64_t li
   const Guarded panel(std::vector<uint8_t>(packed->data(), packed->data() + packed->panel_bytes), side);
   const Guarded sums(static_cast<size_t>(rows * kernel.lanes) * 4, side);
   Tile tile{positions, segments.data(), steps.segment_count, steps.steps, panel.data(), packed->run_steps,
-            panel.data() + packed->starts_at, reinterpret_cast<int32_t*>(sums.data())};
+            reinterpret_cast<int32_t*>(sums.data())};
   tile.line = line;
   kernel.run(rows, tile);
 }

@@ -104,10 +104,9 @@ int field(int fields, int i) { return fields >> (2 * i) & 3; }
 
 void expect_sums(const PlanesKernel& kernel, int64_t units, int blocks, Random& random) {
   constexpr int64_t kRunSteps = 12;  // the longest that suits any weights
-  const int64_t count = units * kRunUnit, runs = (count + kRunSteps - 1) / kRunSteps;
+  const int64_t count = units * kRunUnit;
   const std::vector<uint8_t> bytes = random_bytes(count * blocks * kBlockPositions, random);
   std::vector<uint16_t> offsets(static_cast<size_t>(count * kPlaneChannels));
-  std::vector<uint8_t> starts(static_cast<size_t>(runs * kPlaneChannels));
   std::vector<int> wanted(static_cast<size_t>(kPlaneChannels * blocks * kBlockPositions));
   for (int64_t step = 0; step < count; ++step) {
     for (int64_t c = 0; c < kPlaneChannels; ++c) {
@@ -116,8 +115,6 @@ void expect_sums(const PlanesKernel& kernel, int64_t units, int blocks, Random& 
           static_cast<uint16_t>(row * kernel.table_row);
       int lowest = 0;
       for (int i = 0; i < 3; ++i) lowest += lowest_product(field(row, i) - 2);
-      uint8_t& start = starts[static_cast<size_t>(step / kRunSteps * kPlaneChannels + c)];
-      start = static_cast<uint8_t>(start - lowest);
       for (int64_t p = 0; p < blocks * kBlockPositions; ++p) {
         const uint8_t codes = bytes[static_cast<size_t>(step * blocks * kBlockPositions + p)];
         int& sum = wanted[static_cast<size_t>(c * blocks * kBlockPositions + p)];
@@ -126,12 +123,11 @@ void expect_sums(const PlanesKernel& kernel, int64_t units, int blocks, Random& 
       }
     }
   }
-  const Guarded weights(offsets.size() * sizeof(uint16_t), Side::kStart), from(starts, Side::kStart);  // aligned
+  const Guarded weights(offsets.size() * sizeof(uint16_t), Side::kStart);  // aligned
   const Guarded columns(bytes, Side::kStart);
   std::memcpy(weights.data(), offsets.data(), weights.size());
   PlaneSums sums;
-  kernel.run({columns.data(), count, kRunSteps, reinterpret_cast<const uint16_t*>(weights.data()), from.data()}, blocks,
-             sums);
+  kernel.run({columns.data(), count, kRunSteps, reinterpret_cast<const uint16_t*>(weights.data())}, blocks, sums);
   for (int64_t c = 0; c < kPlaneChannels; ++c) {
     for (int64_t p = 0; p < blocks * kBlockPositions; ++p) {
       const int got = sums.words[c][p / kBlockPositions][p % 2][p % kBlockPositions / 2];

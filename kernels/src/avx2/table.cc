@@ -47,14 +47,13 @@ void flush(const Wide<vectors, rows>& wide, int32_t* sums, bool adds) {
 // One run of steps, added to the 16-bit sums.
 template <int vectors, int rows>
 inline __attribute__((always_inline)) void look_up(const uint8_t* const (&x)[rows], int64_t begin, int64_t end,
-                                                   const uint8_t* weights, const uint8_t* starts,
-                                                   Wide<vectors, rows>& wide) {
+                                                   const uint8_t* weights, Wide<vectors, rows>& wide) {
   const uint8_t* const table = reinterpret_cast<const uint8_t*>(&kTable);
   __m256i sums[rows][vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm256_load_si256(reinterpret_cast<const __m256i*>(starts) + v);
+    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm256_setzero_si256();
   }
   for (int64_t at = 2 * begin; at < 2 * end; at += 2, weights += vectors * 32) {
     __m256i w[vectors];
@@ -84,16 +83,16 @@ inline __attribute__((always_inline)) void look_up(const uint8_t* const (&x)[row
 template <int vectors, int rows>
 void table_exactly(const Tile& tile) {
   Wide<vectors, rows> wide{};
-  const uint8_t *weights = tile.weights, *starts = tile.starts;
+  const uint8_t* weights = tile.weights;
   bool flushed = false;
   int64_t runs_left = kWordRuns;
   for (int64_t segment = 0; segment < tile.segment_count; ++segment) {
     const uint8_t* x[rows];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) x[r] = tile.positions[r] + tile.segments[segment];
-    for (int64_t first = 0; first < tile.steps; first += tile.run_steps, starts += 32 * vectors) {
+    for (int64_t first = 0; first < tile.steps; first += tile.run_steps) {
       const int64_t left = tile.steps - first, length = left < tile.run_steps ? left : tile.run_steps;
-      look_up<vectors, rows>(x, first, first + length, weights, starts, wide);
+      look_up<vectors, rows>(x, first, first + length, weights, wide);
       weights += length * 32 * vectors;
       if (--runs_left == 0) {
         flush(wide, tile.sums, flushed);

@@ -196,14 +196,14 @@ template <int channels, int blocks>
 void run_some(const PlanesTile& tile, int first_channel, PlaneSums& out) {
   Widening<channels * blocks> wide;
   const uint16_t* weights = tile.weights + first_channel * kRunUnit;
-  const uint8_t *starts = tile.starts + first_channel, *columns = tile.columns;
-  for (int64_t first = 0; first < tile.step_count; first += tile.run_steps, starts += kPlaneChannels) {
+  const uint8_t* columns = tile.columns;
+  for (int64_t first = 0; first < tile.step_count; first += tile.run_steps) {
     const int64_t left = tile.step_count - first, end = first + (left < tile.run_steps ? left : tile.run_steps);
     __m512i sums[channels][blocks];
 #pragma GCC unroll 16
     for (int c = 0; c < channels; ++c) {
 #pragma GCC unroll 2
-      for (int b = 0; b < blocks; ++b) sums[c][b] = _mm512_set1_epi8(static_cast<char>(starts[c]));
+      for (int b = 0; b < blocks; ++b) sums[c][b] = _mm512_setzero_si512();
     }
     for (int64_t step = first; step < end; step += kRunUnit, weights += kRunUnit * kPlaneChannels) {
       if constexpr (blocks == 1) {

@@ -76,10 +76,10 @@ inline __attribute__((always_inline)) void add_line(const uint8_t* x, const Stri
 template <int lines, int length>
 inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* (&x)[lines], const Strides& strides,
                                                              int64_t steps, const uint8_t* weights,
-                                                             const uint8_t* starts, __m512i* held) {
+                                                             __m512i* held) {
   __m512i sums[lines * length];
 #pragma GCC unroll 32
-  for (int r = 0; r < lines * length; ++r) sums[r] = _mm512_load_si512(starts);
+  for (int r = 0; r < lines * length; ++r) sums[r] = _mm512_setzero_si512();
   for (const uint8_t* end = weights + steps * 64; weights != end; weights += kTaps * 64) {
     __m512i w[kTaps];
 #pragma GCC unroll 3
@@ -99,15 +99,15 @@ template <int lines, int length>
 void look_up_tile(const Tile& tile) {
   Widening<lines * length> wide;
   const Strides strides(tile.steps / kTaps * 2);
-  const uint8_t *weights = tile.weights, *starts = tile.starts;
+  const uint8_t* weights = tile.weights;
   bool flushed = false;
   int64_t words_left = kWordRuns;
   for (int64_t segment = 0; segment < tile.segment_count; ++segment) {
     const uint8_t* x[lines];
     for (int line = 0; line < lines; ++line) x[line] = tile.positions[line * length] + tile.segments[segment];
-    for (int64_t first = 0; first < tile.steps; first += tile.run_steps, starts += 64) {
+    for (int64_t first = 0; first < tile.steps; first += tile.run_steps) {
       const int64_t left = tile.steps - first, steps = left < tile.run_steps ? left : tile.run_steps;
-      weights = look_up<lines, length>(x, strides, steps, weights, starts, wide.next());
+      weights = look_up<lines, length>(x, strides, steps, weights, wide.next());
       if (--words_left == 0) {
         flush(wide, tile.sums, flushed);
         flushed = true;

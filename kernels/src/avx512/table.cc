@@ -1,5 +1,5 @@
 // 2-bit dot products by look-up (table.h): vpermb fetches, for each of 64 channels, the dot product of three weights
-// with the three activations of one position. One vpermb and one vpaddb stand for 192 multiply-accumulates.
+// with the three activations of one position. One vpermb and one vpaddusb stand for 192 multiply-accumulates.
 #include "../table.h"
 
 #include <immintrin.h>
@@ -41,7 +41,7 @@ inline __attribute__((always_inline)) void look_up_step(const uint8_t* const (&x
     if constexpr (vectors == 2) {
       add_two(sums[rows - 1][0], sums[rows - 1][1], last, last, w[0], w[1]);
     } else {
-      sums[rows - 1][0] = _mm512_add_epi8(sums[rows - 1][0], _mm512_permutexvar_epi8(w[0], last));
+      sums[rows - 1][0] = _mm512_adds_epu8(sums[rows - 1][0], _mm512_permutexvar_epi8(w[0], last));
     }
   }
 }
@@ -61,13 +61,12 @@ inline __attribute__((always_inline)) void look_up_four(const uint8_t* const (&x
 // One run; its byte sums go to `held`, [rows][vectors].
 template <int vectors, int rows>
 inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* const (&x)[rows], int64_t at, int64_t end,
-                                                             const uint8_t* weights, const uint8_t* starts,
-                                                             __m512i* held) {
+                                                             const uint8_t* weights, __m512i* held) {
   __m512i sums[rows][vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_load_si512(starts + 64 * v);
+    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_setzero_si512();
   }
   // Few turns a run, so that its end can be predicted.
   constexpr int kUnrolled = vectors == 1 ? kRunUnit : 2;
@@ -94,15 +93,15 @@ inline __attribute__((always_inline)) const uint8_t* look_up(const uint8_t* cons
 template <int vectors, int rows>
 void table_exactly(const Tile& tile) {
   Widening<rows * vectors> wide;
-  const uint8_t *weights = tile.weights, *starts = tile.starts;
+  const uint8_t* weights = tile.weights;
   bool flushed = false;
   int64_t words_left = kWordRuns;
   for (int64_t segment = 0; segment < tile.segment_count; ++segment) {
     const uint8_t* x[rows];
     for (int r = 0; r < rows; ++r) x[r] = tile.positions[r] + tile.segments[segment];
-    for (int64_t first = 0; first < tile.steps; first += tile.run_steps, starts += 64 * vectors) {
+    for (int64_t first = 0; first < tile.steps; first += tile.run_steps) {
       const int64_t left = tile.steps - first, length = left < tile.run_steps ? left : tile.run_steps;
-      weights = look_up<vectors, rows>(x, 2 * first, 2 * (first + length), weights, starts, wide.next());
+      weights = look_up<vectors, rows>(x, 2 * first, 2 * (first + length), weights, wide.next());
       if (--words_left == 0) {
         flush(wide, tile.sums, flushed);
         flushed = true;

@@ -11,8 +11,8 @@
 //
 //     second = sum of the second position,  both = first + 16 * second modulo 256:  first = both - 16 * second
 //
-// where each sum is within 0 to 255: what a run that begins at its `starts` ends with. So three instructions stand for
-// 64 multiply-accumulates, while two separate look-ups with an addition each would be four. sdot takes four, too.
+// where each sum is within 0 to 255 over a run. So three instructions stand for 64 multiply-accumulates, while two
+// separate look-ups with an addition each would be four. sdot takes four, too.
 #include "../table.h"
 
 #include <arm_neon.h>

@@ -24,9 +24,11 @@ namespace {
 // one gets no more memory out of a call than it puts in.
 constexpr double kMostGrowth = 16, kAlwaysPadded = 1 << 26;
 constexpr int64_t kMostSize = 0x7fffffff;
+// Lines of two are slower than planes.
+constexpr int64_t kLongLine = 3;
 
 // Ways to compute a layer between which the size of its maps decides. Planes compute 64 positions of a picture in the
-// time of one: on maps of fewer a tile is faster. Tiles along rows need rows that divide into whole lines. How large
+// time of one: on maps of fewer a tile is faster. Tiles along rows need rows that divide into long lines. How large
 // maps are is known with the first call; only then the weights are packed for a way that is not the likeliest, too.
 class ByMap final : public Conv {
  public:
@@ -52,7 +54,7 @@ class ByMap final : public Conv {
     const Way* way = &tiles_;
     double least = tiles_.cost * static_cast<double>(positions);
     if (planes_.cost * computed <= least) least = planes_.cost * computed, way = &planes_;
-    const bool has_lines = rows_.kernel != nullptr && line_of(out_w) > 1;
+    const bool has_lines = rows_.kernel != nullptr && line_of(out_w) >= kLongLine;
     if (has_lines && rows_.cost * static_cast<double>(positions) < least) way = &rows_;
     conv(*way).run(x, residual, y, parallel);
   }
@@ -112,6 +114,8 @@ std::unique_ptr<Conv> Conv::make(const Layer& layer, Isa isa) {
   const double planes = set.planes != nullptr ? planes_cost(*set.planes, layer) : kNone;
   if (planes < tiles.cost && tiles.kernel == nullptr) return make_planes(layer, set);
   if (planes < tiles.cost) return std::make_unique<ByMap>(layer, set, tiles, rows, planes);
+  // two vectors along rows take hardly longer than other tiles even where a row does not divide into lines
+  if (rows.cost < tiles.cost) return make_tiled(layer, set, *rows.kernel);
   if (tiles.kernel == nullptr) return make_reference(layer);
   return make_tiled(layer, set, *tiles.kernel);
 }

@@ -24,6 +24,7 @@ class Packed {
 
   int64_t panel_bytes = 0;   // from one panel to the next, before they are halved
   int64_t run_steps = 0;     // see tile.h
+  int64_t offsets_at = 0, runs_at = 0;  // bytes from the start of a panel to what tile.h calls so; 0: none
   bool is_halved = false;    // two 4-bit codes a byte: see tile_weights.h
 
  private:

@@ -8,7 +8,7 @@
 //
 // What a step is depends on the encoding; all sums are exact, modulo 2^32. Tables (table.h) divide each segment into runs
 // of `run_steps` steps, the last one maybe shorter; over a run a lane's byte sum stays within 255, and is then added to
-// the lane's result.
+// the lane's result. Kernels `along_rows` have runs of any length instead.
 //
 // Depthwise, every segment is one tap, and a lane reads a byte of its own; taps come in fours, the last four filled up
 // with weights of zero:
@@ -68,8 +68,11 @@ struct Tile {
   uint8_t* y = nullptr;
   int64_t pitch = 0;
 
-  // Kernels `along_rows`: positions are lines of so many neighbours, whole ones; 1: they lie anyhow.
+  // Kernels `along_rows`: positions are lines of so many neighbours, whole ones; 1: they lie anyhow. Their weights lie
+  // unit by unit, each of which begins at segments[s] + an offset.
   int64_t line = 1;
+  const uint32_t* offsets = nullptr;  // [segment_count][steps / 3]
+  const uint32_t* runs = nullptr;     // units of each run, as many as there are; one may go on in the next segment
 
   // Strips only: the first of the positions, bytes from one to the next, and channels of the panel. They may be fewer
   // than lanes where pitch is as many.
@@ -95,7 +98,7 @@ struct TileKernel {
   void (*run)(int rows, const Tile& tile);
   bool finishes = false;  // see Tile
   // For kernels three pixels wide with stride 1, one group and no dilation: the three steps of a unit of channels
-  // follow each other, so that a row of the table serves the three positions that see a pixel, and runs are whole threes.
+  // follow each other, so that a row of the table serves the three positions that see a pixel. Units come in any order.
   bool along_rows = false;
   // The same for any number of positions at even distances, which it finishes; null: none.
   void (*strip)(int64_t count, const Tile& tile) = nullptr;
@@ -106,9 +109,15 @@ constexpr bool has_weights_at_top(const TileKernel& kernel) {
 }
 
 // Into lines of how many positions the rows of an output divide, for kernels `along_rows`.
-constexpr int64_t line_of(int64_t width) { return width % 8 == 0 ? 8 : width % 7 == 0 ? 7 : 1; }
+constexpr int64_t line_of(int64_t width) {
+  for (int64_t line = 8; line > 1; --line) {
+    if (width % line == 0) return line;
+  }
+  return 1;
+}
 
 constexpr int kRunUnit = 4;  // steps that a table kernel may unroll
+constexpr int kUnitSteps = 3;  // of kernels `along_rows`: the columns of a kernel
 constexpr int kMostRows = 32, kMostTileSums = 2048;  // rows; rows x lanes
 
 }  // namespace dqmq

@@ -4,6 +4,7 @@
 
 #include "arithmetic.h"
 #include "table.h"
+#include "unit_runs.h"
 
 namespace dqmq {
 namespace {
@@ -31,8 +32,8 @@ class StepSources {
     const int64_t first_column = steps_.row_segments ? 0 : segment % geometry_.kernel_w;
     Source source;
     if (facts_.is_table) {
-      source.column = along_rows_ ? step % geometry_.kernel_w : first_column + step / units_;
-      source.channel = (along_rows_ ? step / geometry_.kernel_w : step % units_) + i * units_;
+      source.column = along_rows_ ? step % kUnitSteps : first_column + step / units_;
+      source.channel = (along_rows_ ? step / kUnitSteps : step % units_) + i * units_;
       source.exists = source.channel < channels;
     } else {
       const int64_t code = step * facts_.depth + i;
@@ -109,20 +110,26 @@ void pack_dense(const Layer& layer, const TileKernel& kernel, const TileSteps& s
   }
 }
 
+// The highest entry of each column of a table.
+struct Highest {
+  explicit Highest(int depth) {
+    for (int column = 0; column < 1 << (2 * depth); ++column) {
+      for (int i = 0; i < depth; ++i) of[column] += product_range((column >> 2 * i & 3) - 2);
+    }
+  }
+  int of[64] = {};
+};
+
 // How segments divide into runs whose byte sums cannot overflow: the longest that all weights of the layer allow.
 class Runs {
  public:
   Runs(const TileKernel& kernel, const TileSteps& steps, const uint8_t* weights, int64_t panels, int64_t panel_bytes)
-      : lanes_(kernel.lanes), steps_(steps) {
-    const EncodingFacts f = facts(kernel.encoding);
-    if (!f.is_table) return;
-    for (int column = 0; column < 1 << (2 * f.depth); ++column) highest_[column] = highest(column, f.depth);
+      : lanes_(kernel.lanes), steps_(steps), highest_(facts(kernel.encoding).depth) {
     length = steps.steps;
-    const int64_t least = kernel.along_rows ? 3 : 1, unit = kernel.along_rows ? 3 : kRunUnit;
-    shorten(weights, panels, panel_bytes, least);  // at the shortest, 12 steps of three codes or 20 of two always fit
+    shorten(weights, panels, panel_bytes, 1);  // at the shortest, 12 steps of three codes or 20 of two always fit
     // as many runs of whole units, if that does
     const int64_t longest = length;
-    length = ceil_div(ceil_div(steps.steps, count()), unit) * unit;
+    length = ceil_div(ceil_div(steps.steps, count()), kRunUnit) * kRunUnit;
     if (length < longest) shorten(weights, panels, panel_bytes, length);
     if (length > longest || length == 0) length = longest;
   }
@@ -131,13 +138,6 @@ class Runs {
 
  private:
   int64_t count() const { return length == 0 ? 0 : ceil_div(steps_.steps, length); }  // of a segment
-
-  // The highest entry of a column of a table.
-  static int highest(int column, int depth) {
-    int entry = 0;
-    for (int i = 0; i < depth; ++i) entry += product_range((column >> 2 * i & 3) - 2);
-    return entry;
-  }
 
   // Until every segment fits. A segment that has is looked at again after that: runs that begin elsewhere may be too
   // long although they have become shorter.
@@ -159,7 +159,7 @@ class Runs {
       if (step % length == 0) std::fill(sums.begin(), sums.end(), 0);
       for (int lane = 0; lane < lanes_; ++lane) {
         int& sum = sums[static_cast<size_t>(lane)];
-        sum += highest_[segment[step * lanes_ + lane]];
+        sum += highest_.of[segment[step * lanes_ + lane]];
         if (sum > 255) return false;
       }
     }
@@ -168,8 +168,45 @@ class Runs {
 
   int lanes_;
   const TileSteps& steps_;
-  int highest_[64] = {};
+  Highest highest_;
 };
+
+// Panels of a kernel `along_rows`: their units in the order of their runs, and behind them what Tile calls offsets and
+// runs.
+std::shared_ptr<Packed> pack_units(const TileKernel& kernel, const TileSteps& steps, const uint8_t* weights,
+                                   int64_t panels, int64_t panel_bytes) {
+  const EncodingFacts f = facts(kernel.encoding);
+  const Highest highest(f.depth);
+  const int64_t units = steps.steps / kUnitSteps, all = steps.segment_count * units;
+  const int64_t unit_bytes = kUnitSteps * kernel.lanes;
+  std::vector<UnitRuns> runs;
+  size_t most_runs = 0;
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    std::vector<uint8_t> sums(static_cast<size_t>(all * kernel.lanes));
+    for (int64_t at = 0; at < all * unit_bytes; ++at) {
+      uint8_t& sum = sums[static_cast<size_t>(at / unit_bytes * kernel.lanes + at % kernel.lanes)];
+      sum = static_cast<uint8_t>(sum + highest.of[weights[panel * panel_bytes + at]]);
+    }
+    runs.push_back(unit_runs(sums, steps.segment_count, units, kernel.lanes));
+    most_runs = std::max(most_runs, runs.back().lengths.size());
+  }
+  const int64_t number = sizeof(uint32_t), runs_at = panel_bytes + all * number;
+  const int64_t packed_bytes = round_up(runs_at + static_cast<int64_t>(most_runs) * number);
+  auto packed = std::make_shared<Packed>(static_cast<size_t>(panels * packed_bytes));
+  packed->panel_bytes = packed_bytes, packed->offsets_at = panel_bytes, packed->runs_at = runs_at;
+  for (int64_t panel = 0; panel < panels; ++panel, weights += panel_bytes) {
+    const UnitRuns& of_panel = runs[static_cast<size_t>(panel)];
+    uint8_t* to = packed->data() + panel * packed_bytes;
+    uint32_t* offsets = reinterpret_cast<uint32_t*>(to + panel_bytes);
+    for (int64_t at = 0; at < all; ++at) {
+      const uint32_t unit = of_panel.order[static_cast<size_t>(at)];
+      std::copy_n(weights + (at / units * units + unit) * unit_bytes, unit_bytes, to + at * unit_bytes);
+      offsets[at] = unit * static_cast<uint32_t>(f.step_bytes);
+    }
+    std::copy(of_panel.lengths.begin(), of_panel.lengths.end(), reinterpret_cast<uint32_t*>(to + runs_at));
+  }
+  return packed;
+}
 
 }  // namespace
 
@@ -223,7 +260,7 @@ std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel,
   } else {
     pack_dense(layer, kernel, steps, weight_bytes, codes, weights.data());
   }
-  const Runs runs(kernel, steps, weights.data(), panels, weight_bytes);
+  if (kernel.along_rows) return pack_units(kernel, steps, weights.data(), panels, weight_bytes);
   if (layer.weight_bits == 4 && !f.is_table && !steps.depthwise && panels * weight_bytes >= kHalved) {
     auto halved = std::make_shared<Packed>(static_cast<size_t>(panels * weight_bytes / 2));
     halved->panel_bytes = weight_bytes;
@@ -233,7 +270,7 @@ std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel,
   }
   auto packed = std::make_shared<Packed>(weights.size());
   packed->panel_bytes = weight_bytes;
-  packed->run_steps = runs.length;
+  if (f.is_table) packed->run_steps = Runs(kernel, steps, weights.data(), panels, weight_bytes).length;
   std::copy(weights.begin(), weights.end(), packed->data());
   return packed;
 }

@@ -33,7 +33,7 @@ struct TileSteps {
 void halve(const uint8_t* bytes, int64_t count, bool at_top, uint8_t* halves);
 
 // Panels of weights, [groups][panels] of [segments][steps][lanes][lane_bytes] (depthwise [taps / 4][lanes][4]). Large
-// layers of 4 bits are halved.
+// layers of 4 bits are halved. Kernels `along_rows` have their units in an order of their own.
 std::shared_ptr<Packed> pack_tiles(const Layer& layer, const TileKernel& kernel, const TileSteps& steps,
                                    const Codes& codes);
 

@@ -344,7 +344,11 @@ class TiledConv final : public Conv {
     const uint8_t* residual = call.residual ? call.residual + output : nullptr;
     uint8_t* y = call.y + output * element_size_;
     Tile tile{at.rows_at, call.segments, steps_.segment_count, steps_.steps, weights, weights_->run_steps, sums};
-    tile.line = line;
+    if (kernel_.along_rows) {
+      tile.line = line;
+      tile.offsets = reinterpret_cast<const uint32_t*>(weights + weights_->offsets_at);
+      tile.runs = reinterpret_cast<const uint32_t*>(weights + weights_->runs_at);
+    }
     if (finishes_itself(finish) && channels == kernel_.lanes) {
       tile.finish = &finish, tile.residual = residual, tile.y = y, tile.pitch = geometry_.out_channels;
       kernel_.run(at.rows, tile);

@@ -374,6 +374,35 @@ DQMQ_TEST(exact, runs_that_a_later_channel_shortens) {
   }
 }
 
+// Weights of -2 and -1 with the lowest activations: every sum is as high as the weights allow, up to the end of its run.
+// A run that is too long saturates or wraps; of the most channels there are more runs than 16-bit sums hold.
+DQMQ_TEST(exact, sums_as_high_as_runs_allow) {
+  Random random(12);
+  for (int64_t in_channels : {20, 64, 130, 600}) {
+    for (int64_t out_channels : {16, 64, 128, 192}) {
+      for (int64_t kernel : {1, 3}) {
+        if (!drawn()) continue;
+        Case c;
+        Geometry& g = c.layer.geometry;
+        g.kernel_h = g.kernel_w = kernel, g.pad_left = g.pad_right = kernel / 2;
+        g.in_channels = in_channels, g.out_channels = out_channels;
+        c.layer.weight_bits = 2;
+        set_range(c.layer, 2, false);
+        c.n = 1, c.h = 4, c.w = random.from(7, 9);
+        fill(c, random);
+        std::fill(c.layer.output.factor.begin(), c.layer.output.factor.end(), 1.0f / 256);
+        std::fill(c.x.begin(), c.x.end(), uint8_t{0});
+        const int often = static_cast<int>(random.from(2, 30));
+        for (uint8_t& byte : c.weights) {
+          byte = 0;
+          for (int field = 0; field < 4; ++field) byte |= static_cast<uint8_t>(random.once_in(often) << (2 * field));
+        }
+        expect_all_equal(c);
+      }
+    }
+  }
+}
+
 DQMQ_TEST(exact, paths_covered) { expect_all_covered(); }
 
 }  // namespace

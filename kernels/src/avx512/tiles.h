@@ -18,7 +18,9 @@ void dot_strip(int64_t count, const Tile& strip);
 template <int vectors, int rows>
 void table(int count, const Tile& tile);
 
-// 64 channels, up to 16 positions of kernels three pixels wide with stride 1: see TileKernel::along_rows.
+// `vectors` of 64 channels, up to `rows` positions of kernels three pixels wide with stride 1: see
+// TileKernel::along_rows.
+template <int vectors, int rows>
 void row_table(int count, const Tile& tile);
 
 }  // namespace dqmq::avx512

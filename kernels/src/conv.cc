@@ -114,7 +114,6 @@ std::unique_ptr<Conv> Conv::make(const Layer& layer, Isa isa) {
   const double planes = set.planes != nullptr ? planes_cost(*set.planes, layer) : kNone;
   if (planes < tiles.cost && tiles.kernel == nullptr) return make_planes(layer, set);
   if (planes < tiles.cost) return std::make_unique<ByMap>(layer, set, tiles, rows, planes);
-  // two vectors along rows take hardly longer than other tiles even where a row does not divide into lines
   if (rows.cost < tiles.cost) return make_tiled(layer, set, *rows.kernel);
   if (tiles.kernel == nullptr) return make_reference(layer);
   return make_tiled(layer, set, *tiles.kernel);

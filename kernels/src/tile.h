@@ -102,6 +102,8 @@ struct TileKernel {
   bool along_rows = false;
   // The same for any number of positions at even distances, which it finishes; null: none.
   void (*strip)(int64_t count, const Tile& tile) = nullptr;
+  // Along rows: a line may be of any length up to `rows`, not only as line_of says.
+  bool any_line = false;
 };
 
 constexpr bool has_weights_at_top(const TileKernel& kernel) {

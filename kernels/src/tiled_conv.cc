@@ -170,16 +170,18 @@ class TiledConv final : public Conv {
 
   void multiply(const Call& call, const Parallel& parallel) const {
     const int64_t positions = call.images * call.out_h * call.out_w;
-    const int64_t line = kernel_.along_rows ? line_of(call.out_w) : 1;
-    const int64_t most = kernel_.rows / line * line;
-    const int64_t tiles = ceil_div(positions, most);
+    // rows that are long enough divide into lines of their own, else a tile has several lines
+    const bool any_line = kernel_.any_line && call.out_w > kernel_.rows / 2;
+    const int64_t line = kernel_.along_rows && !any_line ? line_of(call.out_w) : 1;
+    const int64_t most = kernel_.rows / line * line, stretch = any_line ? call.out_w : positions;
+    const int64_t in_stretch = ceil_div(stretch, most), tiles = positions / stretch * in_stretch;
     const int64_t panels = groups_ * panels_, work = tiles * panels;
     const int64_t macs = positions * geometry_.out_channels * geometry_.codes_per_channel();
     const int64_t tasks = tasks_for(macs, work);
     const bool panels_inside = !weights_->is_halved && panels * weights_->panel_bytes <= kCachedWeights;
     if (in_strips(call)) return multiply_strips(call, parallel, macs, panels_inside);
     // tiles of even heights: 49 positions by 6 are 4 x 6 + 5 x 5, and no row is wasted; but lines are whole
-    const int64_t height = line > 1 ? most : positions / tiles, higher = line > 1 ? 0 : positions % tiles;
+    const int64_t height = line > 1 ? most : stretch / in_stretch, higher = line > 1 ? 0 : stretch % in_stretch;
     parallel.each(static_cast<size_t>(tasks), [&](size_t task) {
       const int64_t t = static_cast<int64_t>(task), first = t * work / tasks;
       int64_t tile = panels_inside ? first / panels : first % tiles;
@@ -187,9 +189,10 @@ class TiledConv final : public Conv {
       Positions at(*this, call);
       Panel weights(set_, *weights_, has_weights_at_top(kernel_));
       for (int64_t left = (t + 1) * work / tasks - first; left > 0; --left) {
-        const int64_t position = tile * height + std::min(tile, higher);
-        at.move_to(position, std::min(height + (tile < higher), positions - position), panel);
-        multiply_tile(call, at, line, panel, weights.at(panel));
+        const int64_t row = any_line ? tile / in_stretch : 0, within = tile - row * in_stretch;
+        const int64_t position = row * stretch + within * height + std::min(within, higher);
+        at.move_to(position, std::min(height + (within < higher), positions - position), panel);
+        multiply_tile(call, at, any_line ? at.rows : line, panel, weights.at(panel));
         if (panels_inside) {
           if (++panel == panels) panel = 0, ++tile;
         } else if (++tile == tiles) {

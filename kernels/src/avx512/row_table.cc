@@ -15,10 +15,11 @@ namespace {
 alignas(64) constexpr auto kTable = dot_table<3, 1>();
 using Two __attribute__((aligned(1), may_alias)) = uint16_t;
 
-// Odd multiples of the distance between pixels: with the scales of an address they reach ten pixels from one pointer.
+// Odd multiples of the distance between pixels: with the scales of an address they reach twelve pixels from one pointer.
 struct Strides {
-  explicit Strides(int64_t pixel) : one(pixel), three(3 * pixel), five(5 * pixel), seven(7 * pixel), nine(9 * pixel) {}
-  int64_t one, three, five, seven, nine;
+  explicit Strides(int64_t pixel) : one(pixel), three(3 * pixel), five(5 * pixel), seven(7 * pixel), nine(9 * pixel),
+                                   eleven(11 * pixel) {}
+  int64_t one, three, five, seven, nine, eleven;
 };
 
 // The row of the table for pixel k behind `x`. In assembly, as GCC 12 would rather keep ten pointers in memory.
@@ -39,6 +40,8 @@ inline __attribute__((always_inline)) __m512i row_at(const uint8_t* x, const Str
   if constexpr (k == 7) DQMQ_LOAD(strides.seven, 1);
   if constexpr (k == 8) DQMQ_LOAD(strides.one, 8);
   if constexpr (k == 9) DQMQ_LOAD(strides.nine, 1);
+  if constexpr (k == 10) DQMQ_LOAD(strides.five, 2);
+  if constexpr (k == 11) DQMQ_LOAD(strides.eleven, 1);
 #undef DQMQ_LOAD
   return _mm512_load_si512(kTable.data() + offset);
 }
@@ -168,6 +171,10 @@ void look_up_lines(int count, const Tile& tile) {
 
 template <int vectors, int rows>
 void row_table(int count, const Tile& tile) {
+  if constexpr (rows == 10) {
+    if (tile.line == 10) return look_up_tile<vectors, 1, 10>(tile);
+    if (tile.line == 9) return look_up_tile<vectors, 1, 9>(tile);
+  }
   switch (tile.line) {
     case 8: return look_up_lines<vectors, 8, rows / 8>(count / 8, tile);
     case 7: return look_up_lines<vectors, 7, rows / 7>(count / 7, tile);

@@ -173,8 +173,10 @@ void join(const PlanesJoin& j, uint8_t* columns) {
     outside = _mm512_or_si512(outside, _mm512_maskz_mov_epi8(~j.inside[k], field));
   }
   const uint64_t some = j.count == 64 ? ~0ull : (1ull << j.count) - 1;
-  const uint8_t* bits = j.bits - 1;
-  for (int64_t c = 0; c < j.channels; ++c, bits += j.pitch, columns += j.column_bytes) {
+  // from here on not read again: for all the compiler knows, columns could lie over them
+  const int64_t pitch = j.pitch, column_bytes = j.column_bytes;
+  const uint8_t *bits = j.bits - 1, *const end = bits + j.channels * pitch;
+  for (; bits != end; bits += pitch, columns += column_bytes) {
     const __m256i found = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits));
     const __m512i spread_bits = _mm512_permutexvar_epi8(spread, _mm512_castsi256_si512(found));
     const __m512i bytes = _mm512_ternarylogic_epi32(outside, padding, _mm512_multishift_epi64_epi8(places, spread_bits),

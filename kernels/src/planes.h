@@ -34,12 +34,13 @@ struct PlanesTile {
 };
 
 // Columns from bits: byte i of a column, i < count, is t0 | t1 << 2 | t2 << 4, where tk is the code of pixel
-// first + i + k if bit i % 64 of inside[i / 64][k] is set, else padding. Its upper two bits are any: look-ups ignore them.
+// first + i + k if bit i % 64 of inside[i / 64][k] is set, else padding. Its upper two bits are any: look-ups ignore
+// them.
 //
 // The look-ups find each column on a cache line of its own, behind the one before. Both count on Zen 5: a load across two
 // lines is two of them, and one whose address is loaded first comes late.
 struct PlanesJoin {
-  const uint8_t* bits;  // [channels][pitch], four pixels a byte; read from bits - 1 to bits + 31, from 128 on to bits + 47
+  const uint8_t* bits;  // [channels][pitch], four pixels a byte; read from bits - 1 to bits + 31, of 128 to bits + 47
   int64_t channels, pitch;
   int first;            // -3 to 0
   uint64_t inside[kMostBlocks][3];

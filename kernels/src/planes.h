@@ -33,17 +33,18 @@ struct PlanesTile {
 };
 
 // Columns from bits: byte i of a column, i < count, is t0 | t1 << 2 | t2 << 4, where tk is the code of pixel
-// first + i + k if bit i of inside[k] is set, else padding. Its upper two bits are any: look-ups ignore them.
+// first + i + k if bit i % 64 of inside[i / 64][k] is set, else padding. Its upper two bits are any: look-ups ignore
+// them.
 //
 // The look-ups find each column on a cache line of its own, behind the one before. Both count on Zen 5: a load across two
 // lines is two of them, and one whose address is loaded first comes late.
 struct PlanesJoin {
-  const uint8_t* bits;  // [channels][pitch], four pixels a byte; read from bits - 1 to bits + 31
+  const uint8_t* bits;  // [channels][pitch], four pixels a byte; read from bits - 1 to bits + 31, of 128 to bits + 47
   int64_t channels, pitch;
   int first;            // -3 to 0
-  uint64_t inside[3];
+  uint64_t inside[kMostBlocks][3];
   uint8_t padding;
-  int count;            // 1 to 64
+  int count;            // 1 to 64, or 128
   int64_t column_bytes;  // from a channel's column to the next one's
 };
 

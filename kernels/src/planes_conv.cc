@@ -162,31 +162,31 @@ class PlanesConv final : public Conv {
     const int64_t step_bytes = blocks * kBlockPositions;
     for (int64_t row = 0; row < g.kernel_h; ++row, columns += step_bytes) {
       const int64_t down = row * g.dilation_h - g.pad_top;
-      const auto join_some = [&](int64_t pixel, const uint64_t (&inside)[kDepth], int64_t at, int64_t count) {
+      PlanesJoin some{nullptr, g.in_channels, map.pitch, 0, {}, padding_, 0, g.kernel_h * step_bytes};
+      const auto join_some = [&](int64_t pixel, int64_t at, int64_t count) {
         const int64_t byte = (pixel + 3) >> 2;  // no pixel of it lies before
-        kernel_.join({bits + byte, g.in_channels, map.pitch, static_cast<int>(pixel - 4 * byte),
-                      {inside[0], inside[1], inside[2]}, padding_, static_cast<int>(count), g.kernel_h * step_bytes},
-                     columns + at);
+        some.bits = bits + byte, some.first = static_cast<int>(pixel - 4 * byte), some.count = static_cast<int>(count);
+        kernel_.join(some, columns + at);
       };
-      for (int64_t at = 0, count; at < (map.is_one ? step_bytes : positions); at += count) {
-        const int64_t position = first + at;
-        uint64_t inside[kDepth];
-        if (map.is_one) {
-          count = kBlockPositions;
+      if (map.is_one) {
+        const uint64_t* columns_inside = map.inside.data() + first / kBlockPositions * kDepth;
+        for (int block = 0; block < blocks; ++block) {
+          const int64_t position = first + block * kBlockPositions;
           const uint64_t rows = first_of((map.h - down) * map.w - position) & ~first_of(-down * map.w - position);
-          const uint64_t* columns_inside = map.inside.data() + position / 64 * kDepth;
-          for (int k = 0; k < kDepth; ++k) inside[k] = rows & columns_inside[k];
-          join_some(position + down * map.w - g.pad_left, inside, at, count);
-        } else {
-          const int64_t y = position / map.out_w + down, ox = position % map.out_w;
-          count = std::min<int64_t>({map.out_w - ox, positions - at, kBlockPositions});
-          const bool is_row = y >= 0 && y < map.h;
-          for (int k = 0; k < kDepth; ++k) {
-            const int64_t x = ox + k - g.pad_left;
-            inside[k] = is_row ? first_of(map.w - x) & ~first_of(-x) : 0;
-          }
-          join_some((is_row ? y : 0) * map.line_bytes * 4 + ox - g.pad_left, inside, at, count);
+          for (int k = 0; k < kDepth; ++k) some.inside[block][k] = rows & *columns_inside++;
         }
+        join_some(first + down * map.w - g.pad_left, 0, step_bytes);
+        continue;
+      }
+      for (int64_t at = 0, count; at < positions; at += count) {
+        const int64_t y = (first + at) / map.out_w + down, ox = (first + at) % map.out_w;
+        count = std::min<int64_t>({map.out_w - ox, positions - at, kBlockPositions});
+        const bool is_row = y >= 0 && y < map.h;
+        for (int k = 0; k < kDepth; ++k) {
+          const int64_t x = ox + k - g.pad_left;
+          some.inside[0][k] = is_row ? first_of(map.w - x) & ~first_of(-x) : 0;
+        }
+        join_some((is_row ? y : 0) * map.line_bytes * 4 + ox - g.pad_left, at, count);
       }
     }
   }

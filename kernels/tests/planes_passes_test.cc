@@ -60,15 +60,18 @@ DQMQ_TEST(passes, planes_split) {
 }
 
 void expect_join(const PlanesKernel& kernel, int count, int first, Side side, Random& random) {
-  const int64_t channels = random.from(1, 5), pitch = 32 + random.from(0, 40), column_bytes = count + random.from(0, 9);
-  const Guarded bits(random_bytes((channels - 1) * pitch + 32, random), side);
+  const int64_t channels = random.from(1, 5), pitch = 48 + random.from(0, 40), column_bytes = count + random.from(0, 9);
+  const int64_t read = count > kBlockPositions ? 48 : 32;
+  const Guarded bits(random_bytes((channels - 1) * pitch + read, random), side);
   const Guarded columns(random_bytes((channels - 1) * column_bytes + count, random), side);
   const std::vector<uint8_t> before(columns.data(), columns.data() + columns.size());
   const uint8_t padding = static_cast<uint8_t>(random.from(0, 3));
   PlanesJoin join{bits.data() + 1, channels, pitch, first, {}, padding, count, column_bytes};
-  for (uint64_t& inside : join.inside) {
-    const uint64_t any = uint64_t{random.bits()} << 32 | random.bits();
-    inside = random.once_in(2) ? any : ~uint64_t{0};
+  for (auto& block : join.inside) {
+    for (uint64_t& inside : block) {
+      const uint64_t any = uint64_t{random.bits()} << 32 | random.bits();
+      inside = random.once_in(2) ? any : ~uint64_t{0};
+    }
   }
   kernel.join(join, columns.data());
   for (int64_t at = 0; at < static_cast<int64_t>(columns.size()); ++at) {
@@ -77,7 +80,7 @@ void expect_join(const PlanesKernel& kernel, int count, int first, Side side, Ra
     if (i < count) wanted = 0;
     for (int k = 0; i < count && k < 3; ++k) {
       const int64_t pixel = first + i + k;
-      const bool is_inside = join.inside[k] >> i & 1;
+      const bool is_inside = join.inside[i / kBlockPositions][k] >> i % kBlockPositions & 1;
       wanted |= (is_inside ? code_at(join.bits + channel * pitch, pixel) : join.padding) << (2 * k);
     }
     const int got = i < count ? columns.data()[at] & 63 : columns.data()[at];
@@ -91,10 +94,11 @@ DQMQ_TEST(passes, planes_join) {
   Random random(44);
   each_kernel("join", [&](const KernelSet&, const PlanesKernel& kernel, Side side) {
     for (int round = 0; round < 4; ++round) {
-      for (int count = 1; count <= kBlockPositions; ++count) {
-        for (int first = -3; first <= 0; ++first) {
+      for (int first = -3; first <= 0; ++first) {
+        for (int count = 1; count <= kBlockPositions; ++count) {
           if (drawn()) expect_join(kernel, count, first, side, random);
         }
+        if (drawn()) expect_join(kernel, 2 * kBlockPositions, first, side, random);
       }
     }
   });

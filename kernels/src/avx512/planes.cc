@@ -156,6 +156,17 @@ void split(const uint8_t* x, int64_t pixels, int64_t channels, uint8_t x_min, ui
   }
 }
 
+// The fields of 64 positions that get padding.
+inline __attribute__((always_inline)) __m512i outside_of(const uint64_t (&inside)[3]) {
+  __m512i outside = _mm512_setzero_si512();
+#pragma GCC unroll 3
+  for (int k = 0; k < 3; ++k) {
+    const __m512i field = _mm512_set1_epi8(static_cast<char>(3 << (2 * k)));
+    outside = _mm512_or_si512(outside, _mm512_maskz_mov_epi8(~inside[k], field));
+  }
+  return outside;
+}
+
 void join(const PlanesJoin& j, uint8_t* columns) {
   // Qword q gets the bits of positions 8 * q to 8 * q + 7 and their neighbours, bytes 2 * q - 1 to 2 * q + 2; byte i of
   // it then takes those from pixel first + i on. Look-ups ignore what is above the lowest six bits.
@@ -166,23 +177,28 @@ void join(const PlanesJoin& j, uint8_t* columns) {
   const __m512i places = _mm512_add_epi8(_mm512_set1_epi64(0x0e0c0a0806040200),
                                          _mm512_set1_epi8(static_cast<char>(8 + 2 * j.first)));
   const __m512i padding = _mm512_set1_epi8(static_cast<char>(j.padding * (1 + 4 + 16)));
-  __m512i outside = _mm512_setzero_si512();  // the fields of each position that get padding
-#pragma GCC unroll 3
-  for (int k = 0; k < 3; ++k) {
-    const __m512i field = _mm512_set1_epi8(static_cast<char>(3 << (2 * k)));
-    outside = _mm512_or_si512(outside, _mm512_maskz_mov_epi8(~j.inside[k], field));
-  }
-  const uint64_t some = j.count == 64 ? ~0ull : (1ull << j.count) - 1;
-  const uint8_t* bits = j.bits - 1;
-  for (int64_t c = 0; c < j.channels; ++c, bits += j.pitch, columns += j.column_bytes) {
+  const auto joined = [&](const uint8_t* bits, __m512i outside) {
     const __m256i found = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits));
     const __m512i spread_bits = _mm512_permutexvar_epi8(spread, _mm512_castsi256_si512(found));
-    const __m512i bytes = _mm512_ternarylogic_epi32(outside, padding, _mm512_multishift_epi64_epi8(places, spread_bits),
-                                                    0xca);  // outside ? padding : bits
-    if (some == ~0ull) {  // masked stores are slow
-      _mm512_storeu_si512(columns, bytes);
-    } else {
-      _mm512_mask_storeu_epi8(columns, some, bytes);
+    return _mm512_ternarylogic_epi32(outside, padding, _mm512_multishift_epi64_epi8(places, spread_bits),
+                                     0xca);  // outside ? padding : bits
+  };
+  // from here on `j` is not read again: for all the compiler knows, columns could lie over it
+  const int64_t pitch = j.pitch, column_bytes = j.column_bytes;
+  const uint8_t *bits = j.bits - 1, *const end = bits + j.channels * pitch;
+  const __m512i outside = outside_of(j.inside[0]);
+  if (j.count == 2 * kBlockPositions) {
+    const __m512i outside_second = outside_of(j.inside[1]);
+    for (; bits != end; bits += pitch, columns += column_bytes) {
+      _mm512_storeu_si512(columns, joined(bits, outside));
+      _mm512_storeu_si512(columns + 64, joined(bits + 16, outside_second));
+    }
+  } else if (j.count == kBlockPositions) {  // masked stores are slow
+    for (; bits != end; bits += pitch, columns += column_bytes) _mm512_storeu_si512(columns, joined(bits, outside));
+  } else {
+    const uint64_t some = (1ull << j.count) - 1;
+    for (; bits != end; bits += pitch, columns += column_bytes) {
+      _mm512_mask_storeu_epi8(columns, some, joined(bits, outside));
     }
   }
 }

@@ -95,7 +95,12 @@ def _network(row: dict[str, Any]) -> str:
         stock = name.replace("kernels-", "stock-")
         beside = with_spread(speedup(block_ms, times[stock])) if stock != name and stock in times else NOTHING
         rows.append([_candidate(name), ms(median(block_ms)), *against, beside])
-    return table(["", "ms", *(f"times {name}" for name in opponents), "times the same graph on stock"], rows)
+    shown = table(["", "ms", *(f"times {name}" for name in opponents), "times the same graph on stock"], rows)
+    stock_labels = [label for label, is_ours in row["served_on_kernels"].items() if not is_ours]
+    if not stock_labels:
+        return shown
+    graphs = ", ".join(label if label == CHEAPEST else f"{label} bits" for label in stock_labels)
+    return f"{shown}\n\nServing keeps to stock onnxruntime, which is faster here, for: {graphs}."
 
 
 def _candidate(name: str) -> str:

@@ -34,6 +34,7 @@ from dqmq_deploy.export.baseline import normalised, quantize_int8
 from dqmq_deploy.export.compiled import Compiled, open_compiled
 from dqmq_deploy.export.plan import TensorQuant
 from dqmq_deploy.report.measure import measure
+from dqmq_deploy.runtime.sessions import has_kernels, open_faster
 
 SHIPPED = "resnet20-gtsrb"
 """The shipped model whose cheapest configuration is timed."""
@@ -94,6 +95,7 @@ def measure_networks(
             "network": name,
             "block_ms": {key: block_medians(samples) for key, samples in found.items()},
             "p50_ms": {key: samples.statistics()["p50_ms"] for key, samples in found.items()},
+            "served_on_kernels": _served(folder / name, threads, random_pixels(name, 1)) if library else {},
         }
 
 
@@ -113,6 +115,14 @@ def _candidates(home: Path, pixels: Pixels, threads: int, library: Path | None) 
             if threads > 1 and label == SCALED:
                 found[f"kernels-{label}-one-thread"] = ort_call(path, 1, pixels, library)
     return found
+
+
+def _served(home: Path, threads: int, pixels: Pixels) -> dict[str, bool]:
+    """For each quantized graph by its label: whether serving, which keeps what is faster here, runs it on kernels."""
+    return {
+        path.parent.name: has_kernels(open_faster(path, threads, pixels))
+        for path in sorted(home.glob(f"*/{QUANTIZED}"))
+    }
 
 
 @cache

@@ -160,6 +160,7 @@ def _memory(found: Found) -> list[Promise]:
 
 
 def _never_slower(found: Found) -> list[Promise]:
+    """As serving runs networks: where it keeps to stock onnxruntime, nothing is slower than that."""
     judged = []
     for cap in dict.fromkeys(row["cap"] for row in found.get("networks", [])):
         rows = []
@@ -167,10 +168,13 @@ def _never_slower(found: Found) -> list[Promise]:
             for name, times in row["block_ms"].items():
                 stock = name.replace("kernels-", "stock-")
                 if row["cap"] == cap and name != stock and stock in row["block_ms"]:
-                    label = f"{row['network']}, {_bits(name.removeprefix('kernels-'))}, threads: {row['threads']}"
-                    rows.append((label, speedup(times, row["block_ms"][stock])))
+                    graph = name.removeprefix("kernels-")
+                    is_ours = row["served_on_kernels"][graph]
+                    label = f"{row['network']}, {_bits(graph)}, threads: {row['threads']}"
+                    ours = times if is_ours else row["block_ms"][stock]
+                    rows.append((label, speedup(ours, row["block_ms"][stock])))
         worst = _worst(rows, lambda one, other: one < other)
-        text = f"no network slower with the library than without, {cap}"
+        text = f"no network served slower with the library than without, {cap}"
         if worst is None:
             judged.append(Promise(text, 1.0, None, None))
         else:

@@ -117,15 +117,17 @@ def in_use() -> Kernels | None:
         return None
 
 
-def register(options: Any) -> None:
-    """Let a session with these ``onnxruntime.SessionOptions`` use the library, if it is in use."""
+def register(options: Any) -> bool:
+    """Let a session with these ``onnxruntime.SessionOptions`` use the library, if it is in use; whether it will."""
     kernels = in_use()
     if kernels is None:
-        return
+        return False
     try:
         options.register_custom_ops_library(str(kernels.path))
     except Exception as error:  # onnxruntime's exceptions share no base of their own
         _tell_once(f"no kernels, graphs run slower on stock onnxruntime, which does not take {kernels.path}: {error}")
+        return False
+    return True
 
 
 def facts() -> dict[str, object]:

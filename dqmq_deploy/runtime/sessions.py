@@ -29,6 +29,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 _ERRORS_ONLY = 3
 _RACES = 5
 _HOPELESS = 3.0
+_WITH_KERNELS = "dqmq.kernels"  # a note to ourselves: onnxruntime keeps settings that it does not know
 
 
 def available_cores() -> int:
@@ -53,9 +54,9 @@ def open_session(path: Path, threads: int = 1, kernels: bool = True, exact: bool
     options.log_severity_level = _ERRORS_ONLY
     for key, value in session_settings().items() if exact else ():
         options.add_session_config_entry(key, value)
-    if kernels:
-        register(options)
-    if kernels and in_use() is not None:
+    with_kernels = kernels and register(options)
+    options.add_session_config_entry(_WITH_KERNELS, str(with_kernels))
+    if with_kernels:
         share_arena(options)
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -91,6 +92,12 @@ def open_faster(path: Path, threads: int, blank: Pixels) -> ort.InferenceSession
         if turn == 0 and taken[ours][0] > _HOPELESS * taken[stock][0]:
             return stock
     return min(taken, key=lambda session: float(np.median(taken[session][1:])))  # the first run warms up
+
+
+def has_kernels(session: ort.InferenceSession) -> bool:
+    """Whether a session that this module opened runs on our kernels."""
+    entry: str = session.get_session_options().get_session_config_entry(_WITH_KERNELS)
+    return entry == str(True)
 
 
 class Sessions:

@@ -8,6 +8,7 @@
 #include "arithmetic.h"
 #include "constants.h"
 #include "packed.h"
+#include "panel.h"
 #include "scratch.h"
 #include "table.h"
 #include "tile_weights.h"
@@ -307,29 +308,6 @@ class TiledConv final : public Conv {
     const Call& call_;
     int64_t pixel_, step_, row_, start_ = -1;
     int64_t image_ = 0, oy_ = 0, ox_ = 0;  // of the position behind the tile
-  };
-
-  // The weights of one panel after another, as kernels read them.
-  class Panel {
-   public:
-    Panel(const KernelSet& set, const Packed& packed, bool at_top)
-        : set_(set), packed_(packed), at_top_(at_top),
-          wide_(packed.is_halved ? scratch(Slot::kPanel, static_cast<size_t>(packed.panel_bytes)) : nullptr) {}
-
-    const uint8_t* at(int64_t panel) {
-      const int64_t from = panel * packed_.panel_bytes;
-      if (wide_ == nullptr) return packed_.data() + from;
-      if (panel != widened_) set_.widen(packed_.data() + from / 2, packed_.panel_bytes, at_top_, wide_);
-      widened_ = panel;
-      return wide_;
-    }
-
-   private:
-    const KernelSet& set_;
-    const Packed& packed_;
-    bool at_top_;
-    uint8_t* wide_;
-    int64_t widened_ = -1;
   };
 
   // A division takes as long as the multiplications of a small tile, and mostly there is but one group.

@@ -166,7 +166,8 @@ class Finisher:
         elif settings.bits == "random":
             whole = random_like(whole, self.cost_table, self.net.ladder, self.recipe.seed)
         shrunk = [self.net.uniform(self.recipe.train.shrunk_bits, shrink) for shrink in self.net.shrinks[1:]]
-        return sorted(whole + shrunk, key=self.cost)
+        # a smaller picture is faster on any clock, also where BitOPs say otherwise, as of 8 bits against 2
+        return sorted(whole + shrunk, key=lambda choice: (-choice.shrink, self.cost(choice)))
 
     def specialise(self, choices: list[Choice], cost: npt.NDArray[np.float64]) -> None:
         """Fine-tune every configuration's slot; a slot that does worse on held-out images is put back."""

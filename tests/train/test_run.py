@@ -142,6 +142,7 @@ def test_a_run_that_settles_can_be_resumed_anywhere(
     overrides = (
         "train.epochs=2", "train.settle_epochs=1", f"compile.bits={bits}", "data.shrinks=[1, 2]",
         f"train.own_weights={str(bits == 'policy').lower()}", "data.shrunk_crop=1", "data.shrunk_median=true",
+        f"train.shrunk_bits={8 if bits == 'uniform' else 4}",
     )  # fmt: skip
     events: list[dict[str, Any]] = []
     whole, stopped = (
@@ -149,7 +150,7 @@ def test_a_run_that_settles_can_be_resumed_anywhere(
     )
     train(whole, events.append)
     reports = [event["accuracy"].keys() for event in events if event["event"] == "epoch"]
-    assert set(reports[1]) == {"2", "4", "8", "4, shrunk by 2"}
+    assert set(reports[1]) == {"2", "4", "8", f"{8 if bits == 'uniform' else 4}, shrunk by 2"}
     content = checkpoint.load(whole.out)
     configurations = content["configurations"]
     crops = content["notes"]["shrunk_crop"]  # by held-out accuracy, from the one that was trained with
@@ -159,7 +160,10 @@ def test_a_run_that_settles_can_be_resumed_anywhere(
     assert content["curve"]["memory"].shape == (len(configurations),) * 2
     assert list(reports[2]) == [entry["name"] for entry in configurations]
     if bits == "uniform":
-        assert [set(entry["bits"]) for entry in configurations if entry["shrink"] == 1] == [{2}, {4}, {8}]
+        # the smaller picture first, although its BitOPs are four times those of 2 bits
+        assert [(entry["shrink"], set(entry["bits"])) for entry in configurations] == [
+            (2, {8}), (1, {2}), (1, {4}), (1, {8}),
+        ]  # fmt: skip
 
     class StoppedError(Exception):
         pass

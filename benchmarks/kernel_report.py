@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.network_times import CHEAPEST
 from benchmarks.paired import Spread, gmacs, speedup
 from benchmarks.requirements import memory_share, peak_share, promises
+from dqmq_deploy.kernels import SWITCH
 from dqmq_deploy.report.environment import machine_line
 from dqmq_deploy.report.numbers import NOTHING, digits3, ms
 
@@ -96,6 +97,11 @@ def _network(row: dict[str, Any]) -> str:
         beside = with_spread(speedup(block_ms, times[stock])) if stock != name and stock in times else NOTHING
         rows.append([_candidate(name), ms(median(block_ms)), *against, beside])
     shown = table(["", "ms", *(f"times {name}" for name in opponents), "times the same graph on stock"], rows)
+    if row["lead"]:
+        shown += (
+            f"\n\nA program that registers the library here keeps onnxruntime's own kernels, which use {row['lead']}; "
+            f"ours were timed as with `{SWITCH}=always`."
+        )
     stock_labels = [label for label, is_ours in row["served_on_kernels"].items() if not is_ours]
     if not stock_labels:
         return shown

@@ -33,6 +33,7 @@ from dqmq_deploy.export import float_graph
 from dqmq_deploy.export.baseline import normalised, quantize_int8
 from dqmq_deploy.export.compiled import Compiled, open_compiled
 from dqmq_deploy.export.plan import TensorQuant
+from dqmq_deploy.kernels import find
 from dqmq_deploy.report.measure import measure
 from dqmq_deploy.runtime.sessions import has_kernels, open_faster
 
@@ -96,6 +97,7 @@ def measure_networks(
             "block_ms": {key: block_medians(samples) for key, samples in found.items()},
             "p50_ms": {key: samples.statistics()["p50_ms"] for key, samples in found.items()},
             "served_on_kernels": _served(folder / name, threads, random_pixels(name, 1)) if library else {},
+            "lead": find().lead if library else None,
         }
 
 

@@ -17,6 +17,7 @@ import onnxruntime as ort
 import dqmq_deploy
 from dqmq_deploy import cpu
 from dqmq_deploy.errors import KernelError
+from dqmq_deploy.kernels import SESSION_SWITCH
 from dqmq_deploy.runtime.arena import share_arena
 
 Array = npt.NDArray[Any]
@@ -65,6 +66,7 @@ def ort_session(path: Path, threads: int, library: Path | None = None, *, exact:
     for key, value in cpu.session_settings().items() if exact else ():
         options.add_session_config_entry(key, value)
     if library is not None:
+        options.add_session_config_entry(SESSION_SWITCH, "always")  # or a cap would leave it to onnxruntime
         options.register_custom_ops_library(str(library))
         share_arena(options)
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -160,7 +160,14 @@ def _memory(found: Found) -> list[Promise]:
 
 
 def _never_slower(found: Found) -> list[Promise]:
-    """As serving runs networks: where it keeps to stock onnxruntime, nothing is slower than that."""
+    return [
+        *_none_slower(found, "served", lambda row, graph: bool(row["served_on_kernels"][graph])),
+        *_none_slower(found, "registered", lambda row, graph: row["lead"] is None),
+    ]
+
+
+def _none_slower(found: Found, how: str, is_ours: Callable[[dict[str, Any], str], bool]) -> list[Promise]:
+    """What is left to stock onnxruntime is not slower than that."""
     judged = []
     for cap in dict.fromkeys(row["cap"] for row in found.get("networks", [])):
         rows = []
@@ -169,12 +176,11 @@ def _never_slower(found: Found) -> list[Promise]:
                 stock = name.replace("kernels-", "stock-")
                 if row["cap"] == cap and name != stock and stock in row["block_ms"]:
                     graph = name.removeprefix("kernels-")
-                    is_ours = row["served_on_kernels"][graph]
                     label = f"{row['network']}, {_bits(graph)}, threads: {row['threads']}"
-                    ours = times if is_ours else row["block_ms"][stock]
+                    ours = times if is_ours(row, graph) else row["block_ms"][stock]
                     rows.append((label, speedup(ours, row["block_ms"][stock])))
         worst = _worst(rows, lambda one, other: one < other)
-        text = f"no network served slower with the library than without, {cap}"
+        text = f"no network {how} slower with the library than without, {cap}"
         if worst is None:
             judged.append(Promise(text, 1.0, None, None))
         else:

@@ -5,7 +5,10 @@ convolutions and linear layers instead, to the same bits, faster. It is compiled
 compiler was at hand it is absent, and graphs run on stock onnxruntime.
 
     DQMQ_KERNELS=off       leaves it out
+    DQMQ_KERNELS=always    uses it even where onnxruntime's own kernels are faster
     DQMQ_MAX_ISA=LEVEL     caps the instruction set: reference, portable, avx2, avxvnni, avx512, neon, dotprod
+
+The library reads them by itself, whichever program registers it.
 """
 
 import ctypes
@@ -21,7 +24,10 @@ from typing import Any
 from dqmq_deploy.errors import InputError, KernelError
 
 SWITCH = "DQMQ_KERNELS"
-"""Environment variable, ``on`` or ``off``."""
+"""Environment variable: ``on``, ``off`` or ``always``."""
+
+SESSION_SWITCH = "ai.dqmq.kernels"
+"""Entry of a session's configuration with the words of :data:`SWITCH`; the library goes by the stronger of the two."""
 
 CAP = "DQMQ_MAX_ISA"
 """Environment variable, the highest instruction set to use."""
@@ -47,11 +53,17 @@ FILE = "libdqmq_ort.dylib" if sys.platform == "darwin" else "libdqmq_ort.so"
 
 @dataclass(frozen=True)
 class Kernels:
-    """The library as it is here: its file, the instruction set in use, and all that this CPU and this build have."""
+    """The library as it is here: its file, the instruction set in use, and all that this CPU and this build have.
+
+    ``lead`` names the instructions for int8 that onnxruntime's own kernels use here and ours, at ``isa``, do not, as
+    where that is capped; None where there are none. A program that registers the library is left to onnxruntime then;
+    a dispatcher times both.
+    """
 
     path: Path
     isa: str
     available: tuple[str, ...]
+    lead: str | None
 
 
 def op_library_path() -> Path:
@@ -71,16 +83,21 @@ def op_library_path() -> Path:
     return path
 
 
-def is_switched_on() -> bool:
+def switch() -> str:
     """What :data:`SWITCH` says, ``on`` if it says nothing.
 
     Raises:
-        InputError: it is neither ``on`` nor ``off``.
+        InputError: it says something else than ``on``, ``off`` or ``always``.
     """
-    word = os.environ.get(SWITCH, "").strip().lower() or "on"
-    if word not in ("on", "off"):
-        raise InputError(f"{SWITCH}: expected on or off, got '{word}'")
-    return word == "on"
+    word = os.environ.get(SWITCH) or "on"
+    if word not in ("on", "off", "always"):
+        raise InputError(f"{SWITCH}: expected on, off or always, got '{word}'")
+    return word
+
+
+def may_be_slower(kernels: Kernels) -> bool:
+    """Whether a graph is to be timed with these kernels and without, to keep what is faster."""
+    return kernels.isa not in ALWAYS_FASTER and switch() != "always"
 
 
 def find() -> Kernels:
@@ -99,7 +116,8 @@ def find() -> Kernels:
             f"{CAP}: expected an instruction set of this kind of CPU, such as {', '.join(available)}, "
             f"got '{os.environ.get(CAP)}'"
         )
-    return Kernels(path, isa.decode(), available)
+    lead = library.dqmq_onnxruntimes_lead()
+    return Kernels(path, isa.decode(), available, None if lead is None else lead.decode())
 
 
 def in_use() -> Kernels | None:
@@ -108,7 +126,7 @@ def in_use() -> Kernels | None:
     Raises:
         InputError: :data:`SWITCH` or :data:`CAP` has a value that means nothing.
     """
-    if not is_switched_on():
+    if switch() == "off":
         return None
     try:
         return find()
@@ -118,10 +136,14 @@ def in_use() -> Kernels | None:
 
 
 def register(options: Any) -> bool:
-    """Let a session with these ``onnxruntime.SessionOptions`` use the library, if it is in use; whether it will."""
+    """Let a session with these ``onnxruntime.SessionOptions`` use the library, if it is in use; whether it will.
+
+    It then does so even where onnxruntime's own kernels have the lead: who asks for ours gets ours.
+    """
     kernels = in_use()
     if kernels is None:
         return False
+    options.add_session_config_entry(SESSION_SWITCH, "always")
     try:
         options.register_custom_ops_library(str(kernels.path))
     except Exception as error:  # onnxruntime's exceptions share no base of their own
@@ -133,17 +155,20 @@ def register(options: Any) -> bool:
 def facts() -> dict[str, object]:
     """For reports: ``isa`` in use, those ``available``, the ``library``; or the ``reason`` why graphs run without.
 
+    ``lead`` is that of :class:`Kernels`.
+
     Raises:
         InputError: :data:`SWITCH` or :data:`CAP` has a value that means nothing.
     """
-    is_on = is_switched_on()
+    is_on = switch() != "off"
     try:
         found = find()
     except KernelError as error:
-        return {"isa": None, "available": [], "library": None, "reason": str(error)}
+        return {"isa": None, "available": [], "lead": None, "library": None, "reason": str(error)}
     return {
         "isa": found.isa if is_on else None,
         "available": list(found.available),
+        "lead": found.lead,
         "library": str(found.path),
         "reason": None if is_on else f"switched off by {SWITCH}",
     }
@@ -157,14 +182,15 @@ def in_words(facts: Mapping[str, Any]) -> str:
     """
     if facts["isa"] is None:
         return f"none, stock onnxruntime: {facts['reason']}"
-    return f"{facts['isa']}, of {', '.join(facts['available'])}; {facts['library']}"
+    lead = f"; onnxruntime's own use {facts['lead']}, the faster of the two serves" if facts["lead"] else ""
+    return f"{facts['isa']}, of {', '.join(facts['available'])}{lead}; {facts['library']}"
 
 
 @cache
 def _load(path: Path) -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(path))
-        for name in ("dqmq_isa", "dqmq_available_isas", "dqmq_version"):
+        for name in ("dqmq_isa", "dqmq_onnxruntimes_lead", "dqmq_available_isas", "dqmq_version"):
             getattr(library, name).restype = ctypes.c_char_p
     except (OSError, AttributeError) as error:
         raise KernelError(f"{path}: this system cannot load it ({error}); install dqmq-deploy again") from None

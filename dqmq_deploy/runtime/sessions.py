@@ -21,7 +21,7 @@ from dqmq_deploy.bundle.read import Bundle
 from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.errors import BundleError, InputError
 from dqmq_deploy.images import Pixels
-from dqmq_deploy.kernels import ALWAYS_FASTER, in_use, register
+from dqmq_deploy.kernels import in_use, may_be_slower, register
 from dqmq_deploy.runtime.arena import share_arena
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -70,7 +70,7 @@ def open_session(path: Path, threads: int = 1, kernels: bool = True, exact: bool
 def open_faster(path: Path, threads: int, blank: Pixels) -> ort.InferenceSession:
     """The session for a graph of a bundle, with our kernels unless they are slower here than onnxruntime's own.
 
-    Where :data:`dqmq_deploy.kernels.ALWAYS_FASTER` does not say so beforehand, both run ``blank`` a few times in turn.
+    Where :func:`dqmq_deploy.kernels.may_be_slower` says that they might be, both run ``blank`` a few times in turn.
 
     Raises:
         BundleError: onnxruntime cannot load the graph.
@@ -78,7 +78,7 @@ def open_faster(path: Path, threads: int, blank: Pixels) -> ort.InferenceSession
     """
     ours = open_session(path, threads)
     kernels = in_use()
-    if kernels is None or kernels.isa in ALWAYS_FASTER:
+    if kernels is None or not may_be_slower(kernels):
         return ours
     stock = open_session(path, threads, kernels=False)
     taken: dict[ort.InferenceSession, list[float]] = {stock: [], ours: []}

@@ -93,6 +93,8 @@ using ReleaseStatus         = Entry<93, void(OrtStatus*)>;
 using ReleaseTypeAndShape   = Entry<99, void(OrtTensorTypeAndShapeInfo*)>;
 using GetFloats             = Entry<162, OrtStatus*(const OrtKernelInfo*, const char* name, float*, size_t*)>;
 using GetInts               = Entry<163, OrtStatus*(const OrtKernelInfo*, const char* name, int64_t*, size_t*)>;
+using HasSessionEntry       = Entry<237, OrtStatus*(const OrtSessionOptions*, const char* key, int* is_there)>;
+using GetSessionEntry       = Entry<238, OrtStatus*(const OrtSessionOptions*, const char* key, char* value, size_t*)>;
 using GetConstantInput      = Entry<249, OrtStatus*(const OrtKernelInfo*, size_t, int* is_constant, const OrtValue**)>;
 using ParallelFor           = Entry<274, OrtStatus*(const OrtKernelContext*, void (*)(void*, size_t), size_t total,
                                                     size_t batches, void*)>;

@@ -11,6 +11,7 @@
 #include "kernel.h"
 #include "picture_node.h"
 #include "pool_node.h"
+#include "switch.h"
 
 #define DQMQ_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -135,7 +136,8 @@ OrtCustomOpDomain* domain(const OrtApi* table, bool has_references) {
 }  // namespace
 }  // namespace dqmq::ort
 
-// The entry point by which every binding of onnxruntime registers a library of operators.
+// The entry point by which every binding of onnxruntime registers a library of operators. Where it adds none, sessions
+// run the functions that graphs bring along, on onnxruntime's own kernels.
 DQMQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
   using namespace dqmq::ort;
   const OrtApi* table = base->GetApi(kApiVersion);
@@ -144,6 +146,7 @@ DQMQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtAp
     return Api(base->GetApi(1)).plain<CreateStatus>(kFail, "the kernels of ai.dqmq need onnxruntime 1.17 or later");
   }
   return Api(table).guarded([&] {
+    if (!is_switched_on(Api(table), options)) return;
     Api(table).call<AddDomainToOptions>(options, domain(table, minor_version(base) >= kReferencesVersion));
   });
 }
@@ -152,6 +155,16 @@ DQMQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtAp
 DQMQ_EXPORT const char* dqmq_isa() {
   try {
     return dqmq::name(dqmq::best());
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+// What onnxruntime's own kernels use here and those of dqmq_isa() do not; null where there is no such thing. Then graphs
+// are left to it, unless DQMQ_KERNELS=always.
+DQMQ_EXPORT const char* dqmq_onnxruntimes_lead() {
+  try {
+    return dqmq::onnxruntimes_lead(dqmq::best());
   } catch (...) {
     return nullptr;
   }

@@ -14,6 +14,13 @@ namespace {
 
 #if defined(__x86_64__)
 
+bool has_avxvnni() {
+  // CPUID leaf 7, subleaf 1, EAX bit 4: GCC 12 has no name for it here
+  unsigned a = 7, b = 0, c = 1, d = 0;
+  __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  return (a >> 4 & 1) != 0;
+}
+
 bool has(Isa isa) {
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -22,12 +29,7 @@ bool has(Isa isa) {
     case Isa::kPortable: return true;
     case Isa::kAvx2: return avx2;
 #if defined(DQMQ_AVXVNNI)  // the compiler knows it: GCC from 11 on, Clang from 12 on
-    case Isa::kAvxVnni: {
-      // CPUID leaf 7, subleaf 1, EAX bit 4: GCC 12 has no name for it here
-      unsigned a = 7, b = 0, c = 1, d = 0;
-      __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-      return avx2 && (a >> 4 & 1) != 0;
-    }
+    case Isa::kAvxVnni: return avx2 && has_avxvnni();
 #endif
     case Isa::kAvx512:
       return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -35,6 +37,13 @@ bool has(Isa isa) {
              __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
     default: return false;
   }
+}
+
+const char* lead(Isa isa) {
+  __builtin_cpu_init();
+  if (isa < Isa::kAvx512 && __builtin_cpu_supports("avx512vnni")) return "AVX-512 VNNI";
+  if (isa < Isa::kAvxVnni && __builtin_cpu_supports("avx2") && has_avxvnni()) return "AVX-VNNI";
+  return isa < Isa::kAvx2 ? "vector instructions" : nullptr;
 }
 
 #elif defined(__aarch64__)
@@ -53,9 +62,16 @@ bool has(Isa isa) {
   }
 }
 
+const char* lead(Isa isa) {
+  if (isa < Isa::kDotProd && has(Isa::kDotProd)) return "dot product instructions";
+  return isa < Isa::kNeon ? "vector instructions" : nullptr;
+}
+
 #else
 
 bool has(Isa isa) { return isa == Isa::kReference || isa == Isa::kPortable; }
+
+const char* lead(Isa isa) { return isa == Isa::kReference ? "optimised loops" : nullptr; }
 
 #endif
 
@@ -111,5 +127,7 @@ Isa best() {
   }
   return chosen;
 }
+
+const char* onnxruntimes_lead(Isa isa) { return lead(isa); }
 
 }  // namespace dqmq

@@ -26,4 +26,8 @@ std::vector<Isa> available();
 // architecture throws std::invalid_argument, which names those that are.
 Isa best();
 
+// The instructions that this CPU has, onnxruntime's own int8 kernels use and those of `isa` do not, such as "AVX-512
+// VNNI"; null where there are none.
+const char* onnxruntimes_lead(Isa isa);
+
 }  // namespace dqmq

@@ -28,6 +28,7 @@ def found() -> dict[str, Any]:
                 "network": "resnet18",
                 "block_ms": {**times, "kernels-8": slow},
                 "served_on_kernels": {"2": True, "8": True},
+                "lead": None,
             }
         ],
         "layers": [{**place, **layer, "layer": "3x3", "block_ms": {"kernels-2": fast, "stock-2": slow}}],
@@ -55,6 +56,7 @@ def found() -> dict[str, Any]:
         ("creating a session", 2.0, "MISSED"),
         ("resnet18: memory", 1.2, "met"),
         ("no network served slower with the library than without, avx512 (the worst: resnet18, 8 bits", 1.0, "met"),
+        ("no network registered slower with the library", 1.0, "met"),
     ],
 )
 def test_a_promise_is_judged(start: str, measured: float, verdict: str) -> None:
@@ -65,7 +67,7 @@ def test_a_promise_is_judged(start: str, measured: float, verdict: str) -> None:
     assert promise.verdict == verdict
 
 
-def test_what_serving_keeps_on_stock_onnxruntime_is_not_slower_than_that() -> None:
+def test_what_is_left_to_stock_onnxruntime_is_not_slower_than_that() -> None:
     """Whatever kernels would have taken; the report names the graph."""
     slower = found()
     (row,) = slower["networks"]
@@ -74,6 +76,11 @@ def test_what_serving_keeps_on_stock_onnxruntime_is_not_slower_than_that() -> No
         row["served_on_kernels"]["8"] = is_ours
         (promise,) = (promise for promise in promises(slower) if promise.text.startswith("no network served slower"))
         assert promise.spread is not None and promise.spread["median"] == pytest.approx(worst)
+    for lead, worst in ((None, 0.25), ("AVX-512 VNNI", 1.0)):
+        row["lead"] = lead
+        (promise,) = (promise for promise in promises(slower) if promise.text.startswith("no network registered"))
+        assert promise.spread is not None and promise.spread["median"] == pytest.approx(worst)
+    assert "onnxruntime's own kernels, which use AVX-512 VNNI" in markdown(slower)
     assert "Serving keeps to stock onnxruntime, which is faster here, for: 8 bits." in markdown(slower)
 
 

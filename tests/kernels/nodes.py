@@ -13,6 +13,7 @@ from dqmq_deploy import op_library_path
 from dqmq_deploy.bundle.packing import row_bytes
 from dqmq_deploy.cpu import session_settings
 from dqmq_deploy.export.functions import DOMAIN, OPSET, function
+from dqmq_deploy.kernels import SESSION_SWITCH
 
 Array = npt.NDArray[Any]
 
@@ -65,13 +66,14 @@ class Node:
 
 
 def open_model(model: bytes, *, kernels: bool, threads: int = 1) -> ort.InferenceSession:
-    """A session on our kernels or on stock onnxruntime."""
+    """A session on our kernels, whatever the level, or on stock onnxruntime."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     for key, value in session_settings().items():
         options.add_session_config_entry(key, value)
     if kernels:
+        options.add_session_config_entry(SESSION_SWITCH, "always")
         options.register_custom_ops_library(str(op_library_path()))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -55,7 +55,7 @@ def test_a_cap_or_switch_that_means_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(InputError, match=r"DQMQ_MAX_ISA: expected .* such as reference, portable.*, got 'mmx'"):
         kernels.in_use()
     monkeypatch.setenv(kernels.SWITCH, "of")
-    with pytest.raises(InputError, match="DQMQ_KERNELS: expected on or off, got 'of'"):
+    with pytest.raises(InputError, match="DQMQ_KERNELS: expected on, off or always, got 'of'"):
         kernels.in_use()
 
 

@@ -28,6 +28,7 @@ import onnxruntime as ort
 library, model, feed, out = sys.argv[1:]
 options = ort.SessionOptions()
 options.log_severity_level = 4
+options.add_session_config_entry("ai.dqmq.kernels", "always")
 options.register_custom_ops_library(library)
 session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 np.save(out, session.run(None, dict(np.load(feed)))[0])

@@ -49,6 +49,7 @@ def test_a_level_behind_onnxruntimes_own_leaves_the_work_to_it(monkeypatch: pyte
     behind = level in ("reference", "portable")
     behind |= "avx512_vnni" in cpu.flags() and level != "avx512"
     behind |= "avx_vnni" in cpu.flags() and level == "avx2"
+    behind |= "asimddp" in cpu.flags() and level == "neon"
     assert (find().lead is not None) == behind
     assert uses_ours() == (not behind)
     assert uses_ours("always")

@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from dqmq_deploy.report.measure import Samples, measure
-
-SPIN_SECONDS = 0.06
-"""Longer than onnxruntime's threads spin: 40 ms, measured on 1.32."""
+from dqmq_deploy.runtime.sessions import SPIN_SECONDS
 
 Candidates = Mapping[str, Callable[[], object]]
 Spread = dict[str, float]

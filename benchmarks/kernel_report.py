@@ -12,6 +12,9 @@ from dqmq_deploy.report.environment import machine_line
 from dqmq_deploy.report.numbers import NOTHING, digits3, ms
 
 OPPONENTS = ("ort-fp32", "ort-int8", "ort-int8-saturating", "openvino-fp32", "openvino-int8")
+SIDES = {"kernels": "kernels", "stock": "stock onnxruntime", "registered": "registered"}
+"""How a graph of ours runs, in names of candidates and in words."""
+
 OTHERS_LIMIT = 0.1
 """Cores kept busy by other processes, from which on a table says so."""
 
@@ -93,14 +96,15 @@ def _network(row: dict[str, Any]) -> str:
     rows = []
     for name, block_ms in times.items():
         against = [with_spread(speedup(block_ms, times[other])) if other != name else NOTHING for other in opponents]
-        stock = name.replace("kernels-", "stock-")
-        beside = with_spread(speedup(block_ms, times[stock])) if stock != name and stock in times else NOTHING
+        stock = f"stock-{name.partition('-')[2]}"
+        is_ours = name.startswith(("kernels-", "registered-")) and stock in times
+        beside = with_spread(speedup(block_ms, times[stock])) if is_ours else NOTHING
         rows.append([_candidate(name), ms(median(block_ms)), *against, beside])
     shown = table(["", "ms", *(f"times {name}" for name in opponents), "times the same graph on stock"], rows)
     if row["lead"]:
         shown += (
-            f"\n\nA program that registers the library here keeps onnxruntime's own kernels, which use {row['lead']}; "
-            f"ours were timed as with `{SWITCH}=always`."
+            f"\n\nA program that registers the library here keeps onnxruntime's own kernels, which use {row['lead']} "
+            f"(registered); ours were timed as with `{SWITCH}=always` (kernels)."
         )
     stock_labels = [label for label, is_ours in row["served_on_kernels"].items() if not is_ours]
     if not stock_labels:
@@ -111,11 +115,11 @@ def _network(row: dict[str, Any]) -> str:
 
 def _candidate(name: str) -> str:
     side, _, label = name.partition("-")
-    if side not in ("kernels", "stock"):
+    if side not in SIDES:
         return name
     bits, _, single = label.partition("-")
     words = "cheapest graph" if bits == CHEAPEST else f"{bits} bits"
-    return f"{words}, {'kernels' if side == 'kernels' else 'stock onnxruntime'}{', one thread' if single else ''}"
+    return f"{words}, {SIDES[side]}{', one thread' if single else ''}"
 
 
 def _layers(rows: Sequence[dict[str, Any]]) -> str:

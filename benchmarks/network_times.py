@@ -114,6 +114,8 @@ def _candidates(home: Path, pixels: Pixels, threads: int, library: Path | None) 
         found[f"stock-{label}"] = ort_call(path, threads, pixels)
         if library is not None:
             found[f"kernels-{label}"] = ort_call(path, threads, pixels, library)
+            if find().lead:
+                found[f"registered-{label}"] = ort_call(path, threads, pixels, library, always=False)
             if threads > 1 and label == SCALED:
                 found[f"kernels-{label}-one-thread"] = ort_call(path, 1, pixels, library)
     return found

@@ -54,10 +54,13 @@ def int8_peak(library: Path | None) -> Callable[[], float] | None:
     return (lambda: float(probe())) if probe() > 0 else None
 
 
-def ort_session(path: Path, threads: int, library: Path | None = None, *, exact: bool = True) -> ort.InferenceSession:
+def ort_session(
+    path: Path, threads: int, library: Path | None = None, *, exact: bool = True, always: bool = True
+) -> ort.InferenceSession:
     """A session as serving opens it; with ``library`` on our kernels, without on stock onnxruntime.
 
-    Not ``exact``: with onnxruntime's own settings, by which sums of int8 products saturate on some CPUs.
+    Not ``exact``: with onnxruntime's own settings, by which sums of int8 products saturate on some CPUs. Not
+    ``always``: as any program registers the library, which then may leave the work to onnxruntime.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -66,17 +69,18 @@ def ort_session(path: Path, threads: int, library: Path | None = None, *, exact:
     for key, value in cpu.session_settings().items() if exact else ():
         options.add_session_config_entry(key, value)
     if library is not None:
-        options.add_session_config_entry(SESSION_SWITCH, "always")  # or a cap would leave it to onnxruntime
+        options.add_session_config_entry(SESSION_SWITCH, "always" if always else "on")
         options.register_custom_ops_library(str(library))
-        share_arena(options)
+        if always:
+            share_arena(options)
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def ort_call(
-    path: Path, threads: int, feed: Array, library: Path | None = None, *, exact: bool = True
+    path: Path, threads: int, feed: Array, library: Path | None = None, *, exact: bool = True, always: bool = True
 ) -> Callable[[], object]:
     """One inference of a network on onnxruntime, as a user calls it."""
-    session = ort_session(path, threads, library, exact=exact)
+    session = ort_session(path, threads, library, exact=exact, always=always)
     feeds = {session.get_inputs()[0].name: feed}
     return lambda: session.run(None, feeds)
 

@@ -167,7 +167,7 @@ def _never_slower(found: Found) -> list[Promise]:
 
 
 def _none_slower(found: Found, how: str, is_ours: Callable[[dict[str, Any], str], bool]) -> list[Promise]:
-    """What is left to stock onnxruntime is not slower than that."""
+    """What is left to stock onnxruntime is the same graph on the same kernels, and as fast as that."""
     judged = []
     for cap in dict.fromkeys(row["cap"] for row in found.get("networks", [])):
         rows = []

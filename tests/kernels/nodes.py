@@ -65,15 +65,16 @@ class Node:
         return cast(Array, session.run(None, feed)[0])
 
 
-def open_model(model: bytes, *, kernels: bool, threads: int = 1) -> ort.InferenceSession:
-    """A session on our kernels, whatever the level, or on stock onnxruntime."""
+def open_model(model: bytes, *, kernels: bool, threads: int = 1, switch: str | None = "always") -> ort.InferenceSession:
+    """A session on our kernels, whatever the level unless ``switch`` says otherwise, or on stock onnxruntime."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     for key, value in session_settings().items():
         options.add_session_config_entry(key, value)
     if kernels:
-        options.add_session_config_entry(SESSION_SWITCH, "always")
+        if switch is not None:
+            options.add_session_config_entry(SESSION_SWITCH, switch)
         options.register_custom_ops_library(str(op_library_path()))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

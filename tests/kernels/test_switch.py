@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 
-from dqmq_deploy import cpu, op_library_path
-from dqmq_deploy.kernels import CAP, SESSION_SWITCH, SWITCH, find
+from dqmq_deploy import cpu
+from dqmq_deploy.kernels import CAP, SWITCH, find
 from dqmq_deploy.runtime.sessions import has_kernels, open_session
 from tests.export.onnx_runs import write_plan
 from tests.export.plans import resnet20
-from tests.kernels.nodes import node
+from tests.kernels.nodes import node, open_model
 
 LEVELS = find().available
 
@@ -20,26 +19,16 @@ LEVELS = find().available
 def uses_ours(entry: str | None = None) -> bool:
     """Whether a session that registers the library, and does no more, runs a convolution on it."""
     model = onnx.load_from_string(node("QConv").model())
-    session = registered(model.SerializeToString(), entry)
+    session = open_model(model.SerializeToString(), kernels=True, switch=entry)
     feed = {"x": node("QConv").tensors["x"]}
     np.testing.assert_array_equal(session.run(None, feed)[0], node("QConv").run(kernels=False))
     del model.functions[:]  # nothing to fall back to
     try:
-        registered(model.SerializeToString(), entry)
+        open_model(model.SerializeToString(), kernels=True, switch=entry)
     except Exception as error:
         assert "QConv" in str(error)
         return False
     return True
-
-
-def registered(model: bytes, entry: str | None) -> ort.InferenceSession:
-    """A session as README tells programs to make one."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    if entry is not None:
-        options.add_session_config_entry(SESSION_SWITCH, entry)
-    options.register_custom_ops_library(str(op_library_path()))
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -74,10 +63,10 @@ def test_a_word_that_means_nothing(monkeypatch: pytest.MonkeyPatch, word: str) -
     """An error that names those that do."""
     model = node("QConv").model()
     with pytest.raises(Exception, match=r"ai\.dqmq\.kernels: expected on, off or always, got"):
-        registered(model, word)
+        open_model(model, kernels=True, switch=word)
     monkeypatch.setenv(SWITCH, word)
     with pytest.raises(Exception, match=r"DQMQ_KERNELS: expected on, off or always, got"):
-        registered(model, None)
+        open_model(model, kernels=True, switch=None)
 
 
 def test_a_session_of_this_package_gets_what_it_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
